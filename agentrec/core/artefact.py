@@ -1,0 +1,153 @@
+"""The one artefact format: a folder with ``agentrec.json``, ``*.safetensors``, and a model card.
+
+``agentrec.json`` says which method of which room wrote it (``room``, ``method``), in which ``format``, with which
+``config``, and what it was made from (``provenance``). Loading goes through the room's registry and never imports a
+path named by a file, so that a downloaded folder cannot choose code. Built on huggingface_hub's mixin: every artefact
+has ``save_pretrained``, ``from_pretrained`` (folder or hub name) and ``push_to_hub``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from agentrec.core.errors import ArtefactError
+from agentrec.core.files import read_json, whole_folder, write_json
+
+FORMAT = 1
+MANIFEST = "agentrec.json"
+ARRAYS = "arrays.safetensors"
+
+Arrays = dict[str, NDArray[Any]]
+
+CARD = """---
+library_name: agentrec
+tags: [recommender-system, {room}, {method}]
+---
+# {method} ({room})
+
+{summary}
+
+```python
+from {module} import {name}
+artefact = {name}.from_pretrained("<this folder or repository>")
+```
+
+| setting | value |
+|---|---|
+{rows}
+"""
+
+
+class Artefact(ModelHubMixin):
+    """Base of everything that is saved.
+
+    A subclass names itself by ``room`` and ``method`` and implements `state` and `from_state`.
+    """
+
+    room: ClassVar[str]
+    method: ClassVar[str]
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """The JSON-able config and the arrays that rebuild this object."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Arrays) -> Self:
+        """Rebuild from what `state` returned."""
+        raise NotImplementedError
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What this was made from (data hash, seed, versions); set with `stamp`."""
+        return dict(self.__dict__.get("_provenance", {}))
+
+    def stamp(self, provenance: Mapping[str, Any]) -> Self:
+        """Remember what this was made from, and return self."""
+        self.__dict__["_provenance"] = dict(provenance)
+        return self
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> Any:
+        """Write the folder; if that fails, an older folder of that name stays as it was.
+
+        Args:
+            save_directory: folder to write; its parent is created.
+            kwargs: as `huggingface_hub.ModelHubMixin.save_pretrained` (``push_to_hub``, ``repo_id``).
+        """
+        with whole_folder(save_directory) as folder:
+            self._save_pretrained(folder)
+            self.generate_model_card().save(folder / "README.md")
+        if kwargs.pop("push_to_hub", False):
+            return self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+        return None
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        config, arrays = self.state()
+        manifest = {"format": FORMAT, "room": self.room, "method": self.method}
+        write_json(save_directory / MANIFEST, {**manifest, "config": config, "provenance": self.provenance})
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, save_directory / ARRAYS)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:
+        folder = Path(model_id)
+        if not folder.is_dir():
+            known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+            folder = Path(snapshot_download(model_id, **{name: kwargs.get(name) for name in known}))
+        manifest = read_manifest(folder)
+        if (manifest["room"], manifest["method"]) != (cls.room, cls.method):
+            raise ArtefactError(
+                f"{folder} holds {manifest['room']}/{manifest['method']}; expected {cls.room}/{cls.method}, "
+                "so point to another folder"
+            )
+        return cls.from_state(manifest["config"], read_arrays(folder / ARRAYS)).stamp(manifest["provenance"])
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The README of the folder, from the manifest."""
+        config, _ = self.state()
+        rows = "\n".join(f"| {name} | {value} |" for name, value in {**config, **self.provenance}.items())
+        summary = (type(self).__doc__ or "").strip().partition("\n")[0]
+        names = {"room": self.room, "method": self.method, "module": type(self).__module__, "name": type(self).__name__}
+        return ModelCard(CARD.format(summary=summary, rows=rows, **names))
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """Read and check ``agentrec.json`` of an artefact.
+
+    Raises:
+        ArtefactError: no artefact lies there, or another format wrote it.
+    """
+    folder = Path(folder)
+    if not (folder / MANIFEST).is_file():
+        raise ArtefactError(f"{folder} holds no {MANIFEST}; expected a folder written by save_pretrained")
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else manifest
+        raise ArtefactError(f"{folder / MANIFEST} has format {found!r}; this version reads format {FORMAT}")
+    return manifest
+
+
+def read_arrays(file: Path) -> Arrays:
+    """Read a safetensors file.
+
+    Raises:
+        ArtefactError: the file is missing or truncated.
+    """
+    try:
+        return dict(load_file(file))
+    except FileNotFoundError as error:
+        raise ArtefactError(f"{file} does not exist; the artefact is incomplete, so write or copy it again") from error
+    except SafetensorError as error:
+        raise ArtefactError(f"{file} is truncated or damaged ({error}); write or copy it again") from error
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A dataclass as a JSON-able dict."""
+    return dataclasses.asdict(config)

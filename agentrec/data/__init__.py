@@ -1,0 +1,1 @@
+"""Interactions, items, splits, loaders and the simulated shop."""

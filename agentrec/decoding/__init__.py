@@ -1,0 +1,1 @@
+"""Constrained decoding: the trie of allowed items and beam search."""

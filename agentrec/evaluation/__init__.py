@@ -1,0 +1,1 @@
+"""Tasks, runs, results, statistics and reports; knows recommenders only as protocols."""

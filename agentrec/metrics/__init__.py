@@ -1,0 +1,1 @@
+"""Metrics as pure numpy functions; they also serve as rewards."""

@@ -1,0 +1,1 @@
+"""Recipes: the steps from data to report, each kept as an artefact."""

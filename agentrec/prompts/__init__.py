@@ -1,0 +1,1 @@
+"""Finds, renders and hashes the prompt files of the top-level folder."""

@@ -1,0 +1,1 @@
+"""Item vectors to semantic IDs: quantisers, collisions, the vocabulary of tokens."""

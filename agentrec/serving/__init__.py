@@ -1,0 +1,1 @@
+"""Trained artefacts behind the Recommender protocol."""

@@ -1,0 +1,1 @@
+"""Item texts to vectors; a file that binds METHOD is a method."""
