@@ -96,11 +96,23 @@ class Artefact(ModelHubMixin):
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, save_directory / ARRAYS)
 
     @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+        """Load from a folder, or from a repository of the hub.
+
+        Args:
+            pretrained_model_name_or_path: a local folder or a repository name.
+            kwargs: for the hub only: ``revision``, ``token``, ``cache_dir``, ``force_download``, ``local_files_only``.
+
+        Raises:
+            ArtefactError: the folder is no artefact, of another kind, or truncated.
+        """
+        return cls._from_pretrained(model_id=str(pretrained_model_name_or_path), **kwargs)
+
+    @classmethod
     def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:
         folder = Path(model_id)
         if not folder.is_dir():
-            known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
-            folder = Path(snapshot_download(model_id, **{name: kwargs.get(name) for name in known}))
+            folder = Path(snapshot_download(model_id, **kwargs))
         manifest = read_manifest(folder)
         if (manifest["room"], manifest["method"]) != (cls.room, cls.method):
             raise ArtefactError(
