@@ -53,7 +53,9 @@ class SIDVocabulary(Artefact):
     ) -> None:
         self.codes: IntArray = np.ascontiguousarray(codes, dtype=np.int64)
         if self.codes.ndim != 2 or self.codes.size == 0:
-            raise DataError(f"codes have shape {self.codes.shape}; expected (N, L) with at least one item and one level")
+            raise DataError(
+                f"codes have shape {self.codes.shape}; expected (N, L) with at least one item and one level"
+            )
         largest = self.codes.max(axis=0) + 1
         self.level_sizes: tuple[int, ...] = tuple(int(k) for k in (largest if level_sizes is None else level_sizes))
         self.item_ids: tuple[str, ...] | None = None if item_ids is None else tuple(item_ids)
@@ -118,7 +120,8 @@ class SIDVocabulary(Artefact):
 
     def parse(self, text: str) -> list[int]:
         """The items whose complete semantic IDs stand in a text, in order; anything else is skipped."""
-        found, run = [], []
+        found: list[int] = []
+        run: list[int] = []
         for match in TOKEN.finditer(text):
             level, code = LETTERS.index(match[1]), int(match[2])
             run = [*run, code] if level == len(run) else [code] if level == 0 else []
@@ -177,8 +180,8 @@ class SIDVocabulary(Artefact):
         """
         if len(item_ids) != self.num_items or (self.item_ids is not None and tuple(item_ids) != self.item_ids):
             raise ArtefactError(
-                f"the semantic IDs belong to another catalogue ({self.num_items} items against {len(item_ids)}, or other "
-                "item ids); fit or import them for this data"
+                f"the semantic IDs belong to another catalogue ({self.num_items} items against {len(item_ids)}, or "
+                "other item ids); fit or import them for this data"
             )
 
     def state(self) -> tuple[dict[str, Any], Arrays]:

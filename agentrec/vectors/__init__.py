@@ -1,1 +1,1 @@
-"""Item texts to vectors; a file that binds METHOD is a method."""
+"""Item texts to item vectors: one file per method, picked by name with `agentrec.vectors.item_vectors`."""

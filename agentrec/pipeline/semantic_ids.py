@@ -1,0 +1,96 @@
+"""Texts to semantic IDs: item vectors, a quantiser, collisions, the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from agentrec.core.config import from_mapping
+from agentrec.core.protocols import Quantiser
+from agentrec.core.provenance import versions
+from agentrec.core.registry import Registry
+from agentrec.core.types import Catalogue, FloatArray
+from agentrec.semantic_ids.collisions import resolve
+from agentrec.semantic_ids.health import health
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.vectors.item_vectors import item_vectors
+
+REGISTRY = Registry("agentrec.semantic_ids")
+
+
+class Described(Protocol):
+    """What is needed of a data set: a catalogue whose items have texts."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The N items."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the data."""
+
+    def require_texts(self) -> list[str]:
+        """One text per item."""
+
+
+class SemanticIDs(NamedTuple):
+    """Fitted semantic IDs and what led to them.
+
+    Attributes:
+        vocabulary: codes <-> tokens <-> items, collisions resolved.
+        quantiser: the fitted quantiser; it encodes new items.
+        vectors: (N, D) float32 item vectors.
+        health: the report of `agentrec.semantic_ids.health`.
+    """
+
+    vocabulary: SIDVocabulary
+    quantiser: Quantiser
+    vectors: FloatArray
+    health: dict[str, Any]
+
+
+def fit_semantic_ids(
+    dataset: Described,
+    *,
+    vectors: str = "tfidf_svd",
+    quantiser: str = "rq_kmeans",
+    num_levels: int = 3,
+    codebook_size: int = 256,
+    seed: int = 0,
+    progress: bool = False,
+) -> SemanticIDs:
+    """Give every item of a data set a semantic ID of its own, by its text.
+
+    Args:
+        dataset: a data set whose items have texts.
+        vectors: a method of `agentrec.vectors`, or the name or folder of a sentence-transformers model.
+        quantiser: a method of `agentrec.semantic_ids`.
+        num_levels: L; a further level tells colliding items apart, where there are any.
+        codebook_size: K, codes per level.
+        seed: of vectors and quantiser.
+        progress: show progress bars.
+
+    Raises:
+        DataError: the items have no usable texts.
+        UnknownNameError: no method has that name.
+    """
+    module = REGISTRY.module(quantiser)
+    settings = {"num_levels": num_levels, "codebook_size": codebook_size, "seed": seed}
+    fitted = module.METHOD(from_mapping(module.Config, settings))
+    table = item_vectors(dataset.require_texts(), vectors, seed=seed, progress=progress)
+    fitted.fit(table)
+    codes = fitted.encode(table)
+    resolved = resolve(codes, "append")
+    sizes = [len(book) for book in fitted.codebooks]
+    appended = [int(column.max()) + 1 for column in resolved.T[len(sizes) :]]
+    vocabulary = SIDVocabulary(resolved, [*sizes, *appended], dataset.catalogue.ids)
+    provenance = {
+        "data": dataset.fingerprint,
+        "vectors": vectors,
+        "quantiser": quantiser,
+        "collisions": "append",
+        "versions": versions(),
+        **settings,
+    }
+    fitted.stamp(provenance)
+    report = health(table, codes, fitted.codebooks, reconstruction=fitted.decode(codes), seed=seed)
+    return SemanticIDs(vocabulary.stamp(provenance), fitted, table, report)

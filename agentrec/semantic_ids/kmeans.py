@@ -1,0 +1,119 @@
+"""The k-means that quantisers are built from: nearest centres, means, flat and spherical clustering.
+
+Arrays in, arrays out; knows nothing of levels and residuals.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from agentrec.core.errors import DataError
+from agentrec.core.types import FloatArray, IntArray
+
+CHUNK = 16_384
+
+
+def check_vectors(vectors: Any, dimension: int | None = None) -> FloatArray:
+    """Vectors as (N, D) float32.
+
+    Raises:
+        DataError: not a table of finite numbers, no rows, or another dimension than expected.
+    """
+    table = np.asarray(vectors)
+    if table.ndim != 2 or table.size == 0 or not np.issubdtype(table.dtype, np.number):
+        raise DataError(
+            f"vectors have shape {table.shape} and type {table.dtype}; expected (N, D) numbers, at least one row"
+        )
+    if dimension is not None and table.shape[1] != dimension:
+        raise DataError(f"vectors have {table.shape[1]} dimensions; expected {dimension}, as in the vectors of fit")
+    bad = ~np.isfinite(table).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{int(bad.sum())} of {len(table)} vectors hold values that are not finite, the first at row "
+            f"{int(bad.argmax())}; expected finite numbers, so check the texts or the encoder"
+        )
+    return np.ascontiguousarray(table, dtype=np.float32)
+
+
+def directions(residuals: FloatArray, shortest: float) -> FloatArray:
+    """Rows scaled to length 1; rows not longer than ``shortest`` become zeros: (N, D) float32 -> (N, D) float32."""
+    lengths = np.linalg.norm(residuals, axis=1, keepdims=True)
+    scaled: FloatArray = np.divide(residuals, lengths, out=np.zeros_like(residuals), where=lengths > shortest)
+    return scaled
+
+
+def nearest(points: FloatArray, centres: FloatArray) -> IntArray:
+    """Index of the nearest centre, the first of equals: (N, D), (K, D) float32 -> (N,) int64."""
+    wide = centres.astype(np.float64)
+    halves = 0.5 * (wide**2).sum(axis=1)
+    found = np.empty(len(points), np.int64)
+    for start in range(0, len(points), CHUNK):
+        rows = slice(start, start + CHUNK)
+        found[rows] = (halves - points[rows].astype(np.float64) @ wide.T).argmin(axis=1)
+    return found
+
+
+def means(rows: FloatArray, codes: IntArray, size: int) -> FloatArray:
+    """Mean row of each code, zeros for a code without rows: (N, D) float32, (N,) int64 -> (K, D) float32."""
+    from scipy.sparse import csr_array
+
+    members = csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(size, len(codes)))
+    counts = np.maximum(np.bincount(codes, minlength=size), 1)
+    mean: FloatArray = ((members @ rows.astype(np.float64)) / counts[:, None]).astype(np.float32)
+    return mean
+
+
+def spherical_centres(points: FloatArray, size: int, *, max_iter: int, seed: int) -> FloatArray:
+    """Spherical k-means (Dhillon & Modha, 2001): centres of length 1, points go to the largest cosine.
+
+    scikit-learn's `KMeans` on unit vectors is no substitute: its centres are shorter the more they unite, and one near
+    the origin is within distance 1 of every point, so it swallows whatever has no centre within 60 degrees.
+
+    Args:
+        points: (N, D) float32 of length 1, with at least ``size`` distinct rows.
+        size: K.
+        max_iter: Lloyd iterations, at most.
+        seed: of the k-means++ start.
+
+    Returns:
+        (K, D) float32, each of length 1.
+    """
+    from sklearn.cluster import kmeans_plusplus
+
+    centres: FloatArray = kmeans_plusplus(points, size, random_state=seed)[0]
+    codes = nearest(points, centres)
+    for _ in range(max_iter):
+        unused = np.setdiff1d(np.arange(size), codes)
+        if len(unused):  # restart them at the points that fit worst
+            worst = np.argsort((points * centres[codes]).sum(axis=1), kind="stable")[: len(unused)]
+            codes[worst] = unused
+        moved = directions(means(points, codes, size), 0.0)
+        centres = np.where(moved.any(axis=1, keepdims=True), moved, centres)
+        before, codes = codes, nearest(points, centres)
+        if np.array_equal(before, codes):
+            break
+    return centres
+
+
+def flat_centres(points: FloatArray, size: int, *, max_iter: int, seed: int) -> FloatArray:
+    """Centres of scikit-learn's k-means: (N, D) float32 -> (K, D) float32."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than centres: told by `fit`
+        model = KMeans(size, n_init=1, max_iter=max_iter, random_state=seed).fit(points)
+    centres: FloatArray = model.cluster_centers_.astype(np.float32)
+    return centres
+
+
+def distinct_rows(points: FloatArray, limit: int) -> int:
+    """The number of distinct rows, or ``limit`` where there are at least as many."""
+    for rows in (points[: 4 * limit], points):
+        found = len(np.unique(rows, axis=0))
+        if found >= limit:
+            return limit
+    return found

@@ -1,0 +1,81 @@
+"""Item vectors by the name of a method, or by the name of a sentence-transformers model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agentrec.core.config import from_mapping
+from agentrec.core.errors import DataError
+from agentrec.core.protocols import TextEncoder
+from agentrec.core.registry import Registry
+from agentrec.core.types import FloatArray
+
+REGISTRY = Registry("agentrec.vectors")
+
+
+def encoder(
+    method: str, config: Mapping[str, Any] | None = None, *, seed: int = 0, progress: bool = False
+) -> TextEncoder:
+    """Build a text encoder, not yet fitted.
+
+    Args:
+        method: a file of this room (``"tfidf_svd"``), or the hub name (``"owner/model"``) or folder of a
+            sentence-transformers model.
+        config: settings of the method.
+        seed: its ``seed``, if it has one.
+        progress: its ``progress``, if it has one.
+
+    Raises:
+        UnknownNameError: no method and no model has that name.
+        ConfigError: a setting is unknown or out of range.
+    """
+    settings = dict(config or {})
+    if method not in REGISTRY.names() and ("/" in method or Path(method).is_dir()):
+        method, settings = "sentence_transformer", {"model": method, **settings}
+    module = REGISTRY.module(method)
+    known = {field.name for field in dataclasses.fields(module.Config)}
+    common = {name: value for name, value in {"seed": seed, "progress": progress}.items() if name in known}
+    built: TextEncoder = module.METHOD(from_mapping(module.Config, {**common, **settings}))
+    return built
+
+
+def item_vectors(
+    texts: Sequence[str],
+    method: str = "tfidf_svd",
+    config: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> FloatArray:
+    """One vector per item text: N texts -> (N, D) float32.
+
+    Args:
+        texts: one text per item.
+        method: as for `encoder`.
+        config: settings of the method.
+        seed: its seed, if it draws anything.
+        progress: show its progress, if it has any to show.
+
+    Raises:
+        UnknownNameError: no method and no model has that name.
+        ConfigError: a setting is unknown or out of range.
+        DataError: no texts, or vectors that are not finite.
+    """
+    if not texts:
+        raise DataError("no item texts were given; expected one per item")
+    found = encoder(method, config, seed=seed, progress=progress)
+    fit = getattr(found, "fit", None)  # an encoder of another package may have nothing to learn
+    if fit is not None:
+        fit(texts)
+    vectors = found.encode(texts)
+    if vectors.shape[0] != len(texts) or not np.isfinite(vectors).all():
+        raise DataError(
+            f"{method} gave vectors of shape {vectors.shape} for {len(texts)} texts, or values that are not finite; "
+            "expected one finite row per text, so check the model"
+        )
+    return vectors
