@@ -89,9 +89,7 @@ def _check_items(items: NDArray[np.int64], num_items: int, name: str) -> None:
             f"{name!r} recommends item {bad} in row {row}; expected item indexes 0 to {num_items - 1}, or -1 as padding"
         )
     if (row := _first((items[:, :-1] == PAD) & (items[:, 1:] != PAD))) is not None:
-        raise RecommenderError(
-            f"{name!r} has an item after padding in row {row}; expected -1 at the end of a list only"
-        )
+        raise RecommenderError(f"{name!r} has an item after padding in row {row}; expected -1 only where a list ends")
     ordered = np.sort(items, axis=1)
     repeated = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != PAD)
     if (row := _first(repeated)) is not None:

@@ -1,7 +1,7 @@
 """The plot of a report: one dot with its interval per recommender, as SVG text for a web page.
 
 Drawn with matplotlib's objects, without pyplot. The same result gives the same text: ids are hashed with a fixed salt
-and no date is written. Colours are left to the page (``currentColor`` and ``--accent``), so that it suits light and dark.
+and no date is written. Colours are left to the page (``currentColor`` and ``--accent``), which may be light or dark.
 """
 
 from __future__ import annotations

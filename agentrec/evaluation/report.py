@@ -98,7 +98,7 @@ def view_of(result: Result) -> View:
         headline=headline,
         metrics=metrics,
         cells=cells,
-        comparisons=[_comparison(comparison) for comparison in result.comparisons],
+        comparisons=[describe_comparison(comparison) for comparison in result.comparisons],
         provenance=_flat({**result.provenance, "created_at": result.created_at}),
         result=result,
     )
@@ -128,7 +128,7 @@ def _cell(estimate: Estimate, best: float) -> Cell:
 
 def _purpose(result: Result) -> str:
     known = result.provenance
-    data = (known.get("data") or {}).get("name", "unnamed data")
+    data = known["data"]["name"]
     seen = "left out of" if known["config"]["exclude_seen"] else "allowed in"
     return (
         f"Which recommender ranks highest the item that a user chose next? {data}, {known['part']} part: "
@@ -137,7 +137,8 @@ def _purpose(result: Result) -> str:
     )
 
 
-def _comparison(row: Comparison) -> dict[str, str]:
+def describe_comparison(row: Comparison) -> dict[str, str]:
+    """One row of a comparison table, as text: metric, pair, difference, interval, p (corrected) and verdict."""
     ahead = row.first if row.difference > 0 else row.second
     return {
         "metric": row.metric,

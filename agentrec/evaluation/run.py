@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ from agentrec.core.provenance import versions
 from agentrec.core.rng import generator
 from agentrec.core.types import JSON, PAD, Catalogue, HeldOut, IntArray
 from agentrec.evaluation.contract import check_size, checked_recommend
-from agentrec.evaluation.result import COLUMNS, Result, Sample
+from agentrec.evaluation.result import COLUMNS, Estimate, Result, Sample
 from agentrec.evaluation.scoring import compare_all, estimates, spread
 from agentrec.metrics.ranking import target_ranks
 
@@ -69,9 +69,7 @@ class Settings:
         if self.part not in ("validation", "test"):
             raise ConfigError(f"part is {self.part!r}; expected 'validation' or 'test'")
         if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
-            raise ConfigError(
-                f"ks are {self.ks}; expected one or more different list lengths from 1, in ascending order"
-            )
+            raise ConfigError(f"ks are {self.ks}; expected list lengths of 1 or more in ascending order")
         if self.bootstrap < 1:
             raise ConfigError(f"bootstrap is {self.bootstrap}; expected at least 1 resample")
         if self.limit is not None and self.limit < 1:
@@ -98,8 +96,8 @@ def evaluate(  # noqa: PLR0913 - the one door for notebooks: flat keywords, ever
     Args:
         recommenders: name -> recommender, or a single one.
         split: gives histories and targets, for example from `agentrec.data.split.leave_one_out`.
-        dataset: gives ids of users and items, titles, and the name and fingerprint of the data.
-        catalogue: gives item ids and titles where there is no ``dataset``.
+        dataset: gives ids, titles, and the name and fingerprint of the data.
+        catalogue: gives item ids and titles without a ``dataset``.
         part: ``"test"`` or ``"validation"``.
         ks: list lengths at which metrics are taken; the longest is asked for.
         exclude_seen: leave items of the user's own history out of the lists.
@@ -109,12 +107,9 @@ def evaluate(  # noqa: PLR0913 - the one door for notebooks: flat keywords, ever
         batch_size: users per call of `recommend`.
         progress: show a progress bar on stderr.
 
-    Returns:
-        A `Result`: metrics with intervals, paired comparisons, ranks per user, provenance.
-
     Raises:
-        ConfigError: a setting is out of range, or there is nobody to evaluate.
-        DataError: the part is empty, or the catalogue does not fit the split.
+        ConfigError: a setting is out of range, or there is no recommender.
+        DataError: nobody is held out, or the catalogue does not fit the split.
         RecommenderError: a recommender breaks its contract.
     """
     settings = Settings(part, tuple(ks), exclude_seen, seed, bootstrap, limit)
@@ -129,15 +124,13 @@ def evaluate(  # noqa: PLR0913 - the one door for notebooks: flat keywords, ever
         start = time.perf_counter()
         lists[name] = _lists(recommender, held, settings, name=name, batch_size=batch_size, progress=progress)
         timings[name] = time.perf_counter() - start
+    users, targets = _user_ids(held, dataset), _item_ids(held.targets, catalogue)
     ranks = {name: target_ranks(items, held.targets) for name, items in lists.items()}
-    options: Any = {"resamples": bootstrap, "seed": seed}
-    metrics = estimates(ranks, settings.ks, **options)
-    users = _user_ids(held, dataset)
     return Result(
-        recommenders={name: {**metrics[name], **spread(lists[name], split.num_items, settings.ks)} for name in named},
-        per_user=_per_user(ranks, users, _item_ids(held.targets, catalogue)),
+        recommenders=_metrics(ranks, lists, split.num_items, settings),
+        per_user=_per_user(ranks, users, targets),
         provenance=_provenance(named, split, held, settings, dataset),
-        comparisons=compare_all(ranks, settings.ks, **options),
+        comparisons=compare_all(ranks, settings.ks, resamples=bootstrap, seed=seed),
         samples=() if catalogue is None else _samples(lists, held, users, catalogue, seed),
         timings=timings,
     )
@@ -198,6 +191,13 @@ def _item_ids(items: IntArray, catalogue: Catalogue | None) -> list[str]:
     return [str(item) if catalogue is None else catalogue.ids[item] for item in items.tolist()]
 
 
+def _metrics(
+    ranks: Mapping[str, IntArray], lists: Mapping[str, IntArray], num_items: int, settings: Settings
+) -> dict[str, dict[str, Estimate]]:
+    found = estimates(ranks, settings.ks, resamples=settings.bootstrap, seed=settings.seed)
+    return {name: {**found[name], **spread(lists[name], num_items, settings.ks)} for name in lists}
+
+
 def _per_user(ranks: Mapping[str, IntArray], users: list[str], targets: list[str]) -> pd.DataFrame:
     tables = [
         pd.DataFrame(dict(zip(COLUMNS, (name, users, targets, found), strict=True))) for name, found in ranks.items()
@@ -210,7 +210,10 @@ def _provenance(
 ) -> JSON:
     config = asdict(settings)
     return {
-        "data": None if dataset is None else {"name": dataset.name, "fingerprint": dataset.fingerprint},
+        "data": {
+            "name": getattr(split, "name", "unnamed") if dataset is None else dataset.name,
+            "fingerprint": None if dataset is None else dataset.fingerprint,
+        },
         "split": {"fingerprint": split.fingerprint},
         "part": settings.part,
         "num_users": len(held),

@@ -80,16 +80,24 @@ def compare_ranks(
         resamples: how many times users are drawn.
         seed: seed of the draws.
     """
-    metrics = headline_metrics(ks)
-    family = [(metric, first, second) for metric in metrics for first, second in pairs]
+    family = [(metric, *pair) for metric in headline_metrics(ks) for pair in pairs]
     values: list[tuple[Values, Values]] = [
-        (ranking_scores(first[1], ks)[metric], ranking_scores(second[1], ks)[metric])
-        for metric, first, second in family
+        (ranking_scores(first, ks)[metric], ranking_scores(second, ks)[metric])
+        for metric, (_, first), (_, second) in family
     ]
     found = compare_paired(values, resamples=resamples, seed=seed)
     return tuple(
-        Comparison(metric, first[0], second[0], *(round(value, DIGITS) for value in paired[:3]), *paired[3:])
-        for (metric, first, second), paired in zip(family, found, strict=True)
+        Comparison(
+            metric,
+            first,
+            second,
+            difference=round(paired.difference, DIGITS),
+            low=round(paired.low, DIGITS),
+            high=round(paired.high, DIGITS),
+            p_value=paired.p_value,
+            holm=paired.holm,
+        )
+        for (metric, (first, _), (second, _)), paired in zip(family, found, strict=True)
     )
 
 

@@ -46,7 +46,7 @@ def load_task(name: str | Path) -> ModuleType:
     else:
         known = ", ".join(sorted({*files, *points}))
         raise UnknownNameError(
-            f"there is no evaluation task {str(name)!r}; those that exist are {known}, or a .py file"
+            f"there is no evaluation task {str(name)!r}; those that exist are {known}, or give the path of a .py file"
         )
     missing = [part for part in ("Config", "run") if not hasattr(module, part)]
     if missing:

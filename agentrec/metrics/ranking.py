@@ -43,8 +43,8 @@ def target_ranks(items: IntArray, targets: IntArray) -> IntArray:
         raise ValueError(f"a target is {int(targets.min())}; expected item indexes of 0 or more")
     if not items.shape[1]:
         return np.zeros(len(items), np.int64)
-    hits = items == targets[:, None]
-    return np.where(hits.any(axis=1), hits.argmax(axis=1), items.shape[1]).astype(np.int64)
+    match = items == targets[:, None]
+    return np.asarray(np.where(match.any(axis=1), match.argmax(axis=1), items.shape[1]), np.int64)
 
 
 def recall(ranks: IntArray, k: int) -> Scores:
@@ -82,7 +82,8 @@ def hits(items: IntArray, relevant: IntArray) -> NDArray[np.bool_]:
     Returns:
         (U, n) bool; padding is never a hit.
     """
-    return ((items[:, :, None] == relevant[:, None, :]) & (items[:, :, None] != PAD)).any(axis=2)
+    match = (items[:, :, None] == relevant[:, None, :]) & (items[:, :, None] != PAD)
+    return np.asarray(match.any(axis=2))
 
 
 def graded_ndcg(gains: ArrayLike, ideal: ArrayLike, k: int) -> Scores:

@@ -6,6 +6,7 @@ while popularity cannot, because all items of the cycles are about equally popul
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,7 +57,7 @@ class TinyWorld:
         return CycleOracle(self.next_item)
 
     def _without_last(self, count: int) -> Histories:
-        return Histories.from_lists([row[:-count] for row in self.sequences], self.sequences.users.tolist())
+        return Histories.from_lists([row[:-count].tolist() for row in self.sequences], self.sequences.users.tolist())
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,13 @@ def tiny_world(*, num_cycles: int = 4, cycle_length: int = 6, num_users: int = 6
     next_item = np.empty(num_items, np.int64)
     next_item[cycles] = np.roll(cycles, -1, axis=1)
     starts, lengths = rng.integers(cycle_length, size=num_users), rng.integers(5, 11, size=num_users)
-    walks = [
-        cycles[user % num_cycles][(starts[user] + np.arange(lengths[user])) % cycle_length] for user in range(num_users)
+    walks: list[Sequence[int]] = [
+        cycles[user % num_cycles][(starts[user] + np.arange(lengths[user])) % cycle_length].tolist()
+        for user in range(num_users)
     ]
     titles = [""] * num_items
     for (cycle, place), item in np.ndenumerate(cycles):
         titles[item] = f"cycle {cycle} item {place}"
     ids = tuple(f"item-{item:02d}" for item in range(num_items))
-    sequences = Histories.from_lists([walk.tolist() for walk in walks], list(range(num_users)))
+    sequences = Histories.from_lists(walks, list(range(num_users)))
     return TinyWorld(Catalogue(ids, {"title": tuple(titles)}), sequences, next_item)
