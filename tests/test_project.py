@@ -64,15 +64,17 @@ def unsafe(name: str, source: str) -> Iterator[str]:
 
 
 def unmannered(name: str, source: str) -> Iterator[str]:
-    """What a library must leave to the program that uses it."""
+    """What a library must leave to the program that uses it; a seed inside torch's `fork_rng` stays there."""
     forbidden = {"logging.basicConfig", "np.random.seed", "random.seed", "torch.manual_seed", "os.environ.setdefault"}
-    yield from (f"line {line}: {called}" for line, called in calls(source) if called in forbidden)
-    for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Subscript)
-            and isinstance(node.ctx, ast.Store)
-            and ast.unparse(node.value) == "os.environ"
-        ):
+    nodes = list(ast.walk(ast.parse(source)))
+    forks = [node for node in nodes if isinstance(node, ast.With) and "fork_rng" in ast.unparse(node.items[0])]
+    within = {line for fork in forks for line in range(fork.lineno, (fork.end_lineno or fork.lineno) + 1)}
+    for line, called in calls(source):
+        if called in forbidden and not (called == "torch.manual_seed" and line in within):
+            yield f"line {line}: {called}"
+    for node in nodes:
+        stored = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)
+        if stored and ast.unparse(node.value) == "os.environ":
             yield f"line {node.lineno}: sets an environment variable"
 
 
@@ -110,6 +112,7 @@ BROKEN = [
     (unsafe, "agentrec/a.py", "exec('1')"),
     (unsafe, "agentrec/a.py", "load(x, trust_remote_code=True)"),
     (unmannered, "agentrec/a.py", "np.random.seed(0)"),
+    (unmannered, "agentrec/a.py", "with torch.random.fork_rng():\n    pass\ntorch.manual_seed(0)"),
     (unmannered, "agentrec/a.py", "os.environ['A'] = '1'"),
     (machine_paths, "a.md", "see " + "/home" + "/me/data"),
 ]
@@ -119,6 +122,7 @@ FINE = [
     (printing, "agentrec/cli/a.py", "print(1)"),
     (unsafe, "agentrec/a.py", "model.eval(); np.load('x', allow_pickle=False)"),
     (unmannered, "agentrec/a.py", "rng = np.random.default_rng(0); home = os.environ['HOME']"),
+    (unmannered, "agentrec/a.py", "with torch.random.fork_rng(devices=[]):\n    torch.manual_seed(0)"),
     (machine_paths, "a.md", "https://example.org/home/page and data/work/x and /usr/bin/env"),
 ]
 
