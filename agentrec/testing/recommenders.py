@@ -46,17 +46,20 @@ class RecommenderTests:
         raise NotImplementedError(f"{type(self).__name__} must override make(train, num_items)")
 
     @pytest.fixture(scope="class")
-    def world(self) -> TinyWorld:
+    @classmethod
+    def world(cls) -> TinyWorld:
         """The tiny world."""
         return tiny_world()
 
     @pytest.fixture(scope="class")
-    def recommender(self, world: TinyWorld) -> Recommender:
+    @classmethod
+    def recommender(cls, world: TinyWorld) -> Recommender:
         """What `make` returns, made once per class."""
-        return self.make(world.train, world.num_items)
+        return cls().make(world.train, world.num_items)
 
     @pytest.fixture(scope="class")
-    def histories(self, world: TinyWorld) -> Histories:
+    @classmethod
+    def histories(cls, world: TinyWorld) -> Histories:
         """Histories of the test users."""
         return world.reveal("test").histories
 
