@@ -156,7 +156,7 @@ class SIDVocabulary(Artefact):
         """Add the tokens that a tokenizer lacks; return how many were added."""
         return int(tokenizer.add_tokens(self.all_tokens))
 
-    def extend_model(self, model: Any, tokenizer: Any, texts: Sequence[str] | None = None) -> None:
+    def extend_model(self, model: Any, tokenizer: Any, texts: Sequence[str] | None = None, seed: int = 0) -> None:
         """Resize a model's embeddings to its extended tokenizer and start the new rows.
 
         Without texts, a new row is drawn around the mean of the old rows with their standard deviation. With item
@@ -167,10 +167,11 @@ class SIDVocabulary(Artefact):
             model: a Hugging Face causal language model.
             tokenizer: its tokenizer, already extended.
             texts: one text per item.
+            seed: of the noise.
         """
         from agentrec.semantic_ids.embeddings import start_new_rows
 
-        start_new_rows(self, model, tokenizer, texts)
+        start_new_rows(self, model, tokenizer, texts, seed)
 
     def matches(self, item_ids: Sequence[str]) -> None:
         """Check that these are the IDs of a catalogue.
