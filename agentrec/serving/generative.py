@@ -1,0 +1,202 @@
+"""A trained generator as a recommender: prompts in, constrained beam search, items out.
+
+Whatever the model prefers, only items of the constraint come back. Beam width and list length are separate: a wider
+beam explores more, ``n`` items are returned. Prompts of similar length share a batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from huggingface_hub import ModelCard
+
+from agentrec.core.artefact import Arrays, Artefact
+from agentrec.core.errors import ArtefactError, ConfigError
+from agentrec.core.protocols import Constraint
+from agentrec.core.types import PAD, Catalogue, Histories, IntArray, Recommendations
+from agentrec.decoding.beam import beam_search
+from agentrec.decoding.trie import Trie
+from agentrec.models.generator import METHOD_NAME, ROOM, SIDS, read_generator, write_generator
+from agentrec.prompts.forms import Form, build_form, pad_left
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+
+TOKENS_PER_BATCH = 4096  # of prompts and beams together, bounds memory
+
+
+class GenerativeRecommender(Artefact):
+    """A causal language model that writes semantic IDs, held to the catalogue by a trie.
+
+    Args:
+        model: Hugging Face causal language model.
+        tokenizer: extended by the vocabulary.
+        vocabulary: codes <-> tokens <-> items.
+        form: how histories become prompts.
+        num_beams: beam width M.
+        bf16: run the model under bfloat16 autocast; faster on processors that have it, scores differ in the third digit.
+    """
+
+    room: ClassVar[str] = ROOM
+    method: ClassVar[str] = METHOD_NAME
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        vocabulary: SIDVocabulary,
+        form: Form,
+        *,
+        num_beams: int = 20,
+        bf16: bool = False,
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.vocabulary = vocabulary
+        self.form = form
+        self.num_beams = num_beams
+        self.bf16 = bf16
+        self.constraint: Constraint = Trie.build(vocabulary.codes, vocabulary.level_sizes).to(self.device)
+        self._token_ids = [torch.from_numpy(ids).to(self.device) for ids in vocabulary.token_ids(tokenizer)]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return torch.device(self.model.device)
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return self.vocabulary.num_items
+
+    @classmethod
+    def load(cls, folder: str | Path, *, catalogue: Catalogue | None = None, device: str | None = None) -> Self:
+        """Open a trained generator's folder.
+
+        Args:
+            folder: written by training or `save_pretrained`.
+            catalogue: the items, for the titles of the instruction form, and to check that the IDs belong to them.
+            device: for example ``"cuda"``; CUDA where there is one by default.
+
+        Raises:
+            ArtefactError: truncated, of another kind, or not trained on this catalogue.
+        """
+        saved = read_generator(folder)
+        vocabulary = SIDVocabulary.from_pretrained(Path(folder) / SIDS)
+        if catalogue is not None:
+            vocabulary.matches(catalogue.ids)
+        titles = ("",) * vocabulary.num_items if catalogue is None else catalogue.titles
+        if catalogue is None and saved.config["form"]["form"] != "sequence":
+            raise ArtefactError(f"{folder} reads titles, and no catalogue was given; pass the data it was trained on")
+        tokens = vocabulary.item_token_ids(saved.tokenizer)
+        sids = [vocabulary.text(item) for item in range(vocabulary.num_items)]
+        form = build_form(saved.config["form"], saved.tokenizer, tokens, sids, titles)
+        model = saved.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        serving = {name: saved.config[name] for name in ("num_beams", "bf16") if name in saved.config}
+        return cls(model, saved.tokenizer, vocabulary, form, **serving).stamp(saved.provenance)
+
+    def recommend(
+        self,
+        histories: Histories,
+        n: int,
+        *,
+        exclude_seen: bool = False,
+        num_beams: int | None = None,
+        constraint: Constraint | None = None,
+    ) -> Recommendations:
+        """Generate the best n items of each history; scores are log-probabilities.
+
+        Args:
+            histories: U users.
+            n: list length, at most the beam width.
+            exclude_seen: leave out the user's own items.
+            num_beams: beam width M; the recommender's own by default, widened to n.
+            constraint: other allowed items than the whole catalogue.
+
+        Raises:
+            ConfigError: n exceeds an explicit beam width.
+        """
+        beams = max(self.num_beams, n) if num_beams is None else num_beams
+        if n > beams:
+            raise ConfigError(f"n is {n} and num_beams {num_beams}; expected a beam at least as wide as the list")
+        items = np.full((len(histories), n), PAD, np.int64)
+        scores = np.full((len(histories), n), -np.inf, np.float32)
+        prompts = [self.form.prompt(history) for history in histories]
+        for rows in batches_by_tokens([len(prompt) for prompt in prompts], beams * self.vocabulary.num_levels):
+            seen = _seen(histories.take(rows)) if exclude_seen else None
+            items[rows], scores[rows] = self._search([prompts[row] for row in rows], n, beams, seen, constraint)
+        return Recommendations(items, scores)
+
+    def _search(
+        self, prompts: Sequence[Sequence[int]], n: int, beams: int, seen: IntArray | None, constraint: Constraint | None
+    ) -> tuple[IntArray, Any]:
+        ids, mask = pad_left(prompts, self.tokenizer.pad_token_id)
+        with self._precision():
+            found = beam_search(
+                self.model,
+                torch.from_numpy(ids).to(self.device),
+                torch.from_numpy(mask).to(self.device),
+                constraint or self.constraint,
+                self._token_ids,
+                num_beams=beams,
+                n=n,
+                exclude=None if seen is None else torch.from_numpy(seen).to(self.device),
+            )
+        return found.items.cpu().numpy(), found.scores.cpu().numpy()
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        config = {"form": self.form.settings(), "num_beams": self.num_beams, "bf16": self.bf16}
+        write_generator(
+            save_directory, self.model, self.tokenizer, self.vocabulary, config=config, provenance=self.provenance
+        )
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+        """Load from a folder, or from a repository of the hub.
+
+        Args:
+            pretrained_model_name_or_path: a local folder or a repository name.
+            kwargs: ``catalogue`` and ``device`` as in `load`; the rest goes to huggingface_hub.
+        """
+        from huggingface_hub import snapshot_download
+
+        own = {name: kwargs.pop(name) for name in ("catalogue", "device") if name in kwargs}
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            folder = Path(snapshot_download(str(pretrained_model_name_or_path), **kwargs))
+        return cls.load(folder, **own)
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """Config for the model card; weights are saved by transformers."""
+        return {**self.form.settings(), "num_beams": self.num_beams, "bf16": self.bf16}, {}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Arrays) -> Self:
+        """Not the way in: a generator is more than arrays."""
+        raise ArtefactError("a generator is opened by GenerativeRecommender.load(folder), not from arrays")
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The README of the folder."""
+        return super().generate_model_card(*args, **kwargs)
+
+
+def batches_by_tokens(lengths: Sequence[int], beam_tokens: int) -> Iterator[IntArray]:
+    """Rows grouped by similar length, each group within `TOKENS_PER_BATCH` padded prompt and beam tokens."""
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        stop = start + 1
+        while stop < len(order) and (stop + 1 - start) * (lengths[order[stop]] + beam_tokens) <= TOKENS_PER_BATCH:
+            stop += 1
+        yield order[start:stop].astype(np.int64)
+        start = stop
+
+
+def _seen(histories: Histories) -> IntArray:
+    return histories.padded(max(1, int(histories.lengths.max(initial=1))))

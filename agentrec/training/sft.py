@@ -1,0 +1,317 @@
+"""Supervised fine-tuning of a generator on semantic IDs, on top of TRL's SFTTrainer.
+
+Two data forms (`agentrec.prompts.forms`): the sequence form trains every next item of a user in one pass, the
+instruction form trains one chat per target. Rows come tokenised, with labels; batches are bucketed by length
+(`agentrec.training.batches`); the loss is the mean over all label tokens of the optimiser step, whatever the number of
+processes. Any flag of `trl.SFTConfig` (and so of transformers) is accepted, ``report_to`` included.
+
+A killed run resumes at its last complete checkpoint and ends with the same losses. ``accelerate launch -m
+agentrec.training.sft --data D --sids S --out O`` trains in several processes.
+
+What it does not know: test rows. Only the training histories of the split are read.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset as Rows
+from safetensors import SafetensorError, safe_open
+from transformers import PrinterCallback, ProgressCallback
+from trl import SFTConfig, SFTTrainer, TrlParser
+
+from agentrec.core.artefact import plain
+from agentrec.core.config import setting
+from agentrec.core.errors import ConfigError, DataError
+from agentrec.core.provenance import versions
+from agentrec.core.types import Catalogue, Histories
+from agentrec.data.load import load_dataset
+from agentrec.data.split import Split, leave_one_out
+from agentrec.models.generator import save_generator
+from agentrec.models.presets import PRESETS, Generator, build_generator
+from agentrec.prompts.forms import Form, build_form
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.training.batches import LengthSampler
+from agentrec.training.dropout import add_residual_dropout
+
+SCRATCH = {"learning_rate": 2e-3, "weight_decay": 0.1, "per_device_train_batch_size": 32, "num_train_epochs": 12.0}
+PRETRAINED = {"learning_rate": 1e-4, "weight_decay": 0.01, "per_device_train_batch_size": 16, "num_train_epochs": 3.0}
+COMMON = {
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.05,  # a share of all steps
+    "logging_steps": 20,
+    "save_strategy": "epoch",
+    "save_total_limit": 2,
+    "report_to": "none",
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "max_length": None,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is trained; how it is optimised stands in `trl.SFTConfig`."""
+
+    model: str = setting("qwen3-tiny", "preset (qwen3-tiny, qwen3-small), hub name or folder")
+    form: str = setting("sequence", "sequence (loss on every item) or instruction (chat with titles)")
+    max_items: int = setting(50, "latest items of a history that the model reads")
+    targets_per_user: int = setting(5, "instruction form: training rows per user")
+    dropout: float = setting(0.3, "residual dropout of a model trained from scratch; 0 for pretrained ones")
+    lora_rank: int = setting(0, "rank of LoRA adapters on all linear layers; 0 trains all weights")
+    num_beams: int = setting(20, "beam width the trained recommender starts with")
+
+
+class SIDTrainer(SFTTrainer):  # type: ignore[misc]
+    """TRL's trainer with batches of similar length and the model's own loss.
+
+    TRL 1.16 scores by multiplying with ``lm_head.weight`` itself, which would pass by an adapter on the new tokens' rows.
+    """
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
+        lengths = [len(row) for row in self.train_dataset["input_ids"]]
+        batch = self.args.train_batch_size * self.accelerator.num_processes
+        return LengthSampler(torch.tensor(lengths).numpy(), batch, self.args.seed)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Cross entropy over label tokens, averaged over the whole optimiser step."""
+        outputs = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch)
+        loss = outputs.loss
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # gradients are averaged over processes, tokens were counted over all
+        return (loss, outputs) if return_outputs else loss
+
+
+class QuietProgress(ProgressCallback):  # type: ignore[misc]
+    """The bar, with the loss behind it instead of printed lines."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Show the latest loss."""
+        if self.training_bar is not None and logs and "loss" in logs:
+            self.training_bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
+
+
+def train_sft(
+    split: Split,
+    vocabulary: SIDVocabulary,
+    catalogue: Catalogue,
+    out: str | Path,
+    *,
+    config: Config | None = None,
+    training: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> list[dict[str, float]]:
+    """Fine-tune a generator and write its folder.
+
+    Args:
+        split: hands out the training histories.
+        vocabulary: semantic IDs of the catalogue.
+        catalogue: the items.
+        out: folder of the trained generator; checkpoints lie beside it in ``<out>.checkpoints`` until it is written.
+        config: what is trained.
+        training: settings of `trl.SFTConfig` over the defaults of this file.
+        progress: show a bar.
+
+    Returns:
+        The log: one ``{"step", "epoch", "loss", "learning_rate", "grad_norm"}`` per logging step.
+
+    Raises:
+        DataError: no user has two training items.
+        ArtefactError: model or semantic IDs do not load or match.
+    """
+    config = config or Config()
+    checkpoints = Path(f"{out}.checkpoints")
+    args = training_arguments(config, {**(training or {}), "output_dir": str(checkpoints)}, progress=progress)
+    return run_trainer(split, vocabulary, catalogue, out, config=config, args=args)
+
+
+def training_arguments(config: Config, overrides: Mapping[str, Any], *, progress: bool) -> SFTConfig:
+    """The defaults of this file for a preset or a pretrained model, under the user's settings.
+
+    Raises:
+        ConfigError: `trl.SFTConfig` does not know a setting.
+    """
+    values = {**defaults(config), "disable_tqdm": not progress, **overrides}
+    try:
+        return SFTConfig(**values)
+    except TypeError as error:
+        raise ConfigError(f"a training setting is not known to trl.SFTConfig: {error}") from error
+
+
+def defaults(config: Config) -> dict[str, Any]:
+    """Training settings that suit the kind of model."""
+    return {**COMMON, **(SCRATCH if config.model in PRESETS else PRETRAINED)}
+
+
+def run_trainer(
+    split: Split,
+    vocabulary: SIDVocabulary,
+    catalogue: Catalogue,
+    out: str | Path,
+    *,
+    config: Config,
+    args: SFTConfig,
+) -> list[dict[str, float]]:
+    """Build model, rows and trainer; train, resuming where a checkpoint lies; write the folder. See `train_sft`."""
+    vocabulary.matches(catalogue.ids)
+    generator = prepare_generator(config, vocabulary, catalogue, seed=args.seed)
+    form = make_form(config, generator.tokenizer, vocabulary, catalogue)
+    rows = training_rows(form, split.train)
+    hooks = add_residual_dropout(generator.model, config.dropout) if config.model in PRESETS else []
+    args.dataset_kwargs = {"skip_prepare_dataset": True}
+    trainer = SIDTrainer(
+        model=generator.model,
+        args=args,
+        train_dataset=rows,
+        processing_class=generator.tokenizer,
+        peft_config=lora(config, generator, vocabulary),
+    )
+    trainer.remove_callback(PrinterCallback)
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(QuietProgress)
+    trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
+    log = loss_log(trainer.state.log_history)
+    if trainer.is_world_process_zero():
+        for hook in hooks:
+            hook.remove()
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "seed": args.seed, "rows": len(rows)}
+        save_generator(
+            out,
+            model.merge_and_unload() if config.lora_rank else model,
+            generator.tokenizer,
+            vocabulary,
+            config={"form": form.settings(), "num_beams": config.num_beams, "bf16": bool(args.bf16)},
+            provenance={**made_from, "config": plain(config), "training": chosen(args), "versions": versions()},
+            log=log,
+        )
+        shutil.rmtree(args.output_dir, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return log
+
+
+def prepare_generator(config: Config, vocabulary: SIDVocabulary, catalogue: Catalogue, *, seed: int) -> Generator:
+    """Model and tokenizer that know every semantic-ID token."""
+    texts = catalogue.texts() if config.form == "instruction" else None
+    generator = build_generator(config.model, vocabulary.all_tokens, texts=texts, seed=seed)
+    if config.model not in PRESETS:
+        vocabulary.extend_tokenizer(generator.tokenizer)
+        vocabulary.extend_model(generator.model, generator.tokenizer, catalogue.titles)
+    return generator
+
+
+def make_form(config: Config, tokenizer: Any, vocabulary: SIDVocabulary, catalogue: Catalogue) -> Form:
+    """The form of a config."""
+    settings: dict[str, Any] = {"form": config.form, "max_items": config.max_items}
+    if config.form == "instruction":
+        settings["targets_per_user"] = config.targets_per_user
+    sids = [vocabulary.text(item) for item in range(vocabulary.num_items)]
+    return build_form(settings, tokenizer, vocabulary.item_token_ids(tokenizer), sids, catalogue.titles)
+
+
+def training_rows(form: Form, train: Histories) -> Rows:
+    """Tokenised rows with labels.
+
+    Raises:
+        DataError: no user has two training items.
+    """
+    examples = form.examples(train)
+    if not examples:
+        raise DataError(
+            f"none of the {len(train)} training histories has two items; expected at least one, so use more interactions"
+        )
+    return Rows.from_dict(
+        {"input_ids": [row.input_ids for row in examples], "labels": [row.labels for row in examples]}
+    )
+
+
+def lora(config: Config, generator: Generator, vocabulary: SIDVocabulary) -> Any:
+    """Adapters on all linear layers; of the embeddings, only the semantic-ID tokens' rows are trained."""
+    if not config.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    new = sorted(generator.tokenizer.convert_tokens_to_ids(vocabulary.all_tokens))
+    tied = generator.model.config.tie_word_embeddings
+    names = {id(module): name.rpartition(".")[2] for name, module in generator.model.named_modules()}
+    tables = [generator.model.get_input_embeddings(), *([] if tied else [generator.model.get_output_embeddings()])]
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=2 * config.lora_rank,
+        lora_dropout=0.05,
+        target_modules="all-linear",
+        trainable_token_indices={names[id(table)]: new for table in tables},
+        task_type="CAUSAL_LM",
+    )
+
+
+def last_complete_checkpoint(folder: str | Path) -> str | None:
+    """The newest checkpoint that was written to its end; a half-written one is passed over."""
+    found = [path for path in Path(folder).glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        if _complete(path):
+            return str(path)
+    return None
+
+
+def _complete(checkpoint: Path) -> bool:
+    if not all((checkpoint / name).is_file() for name in ("trainer_state.json", "optimizer.pt", "scheduler.pt")):
+        return False
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        for file in checkpoint.glob("*.safetensors"):
+            with safe_open(file, "pt") as weights:
+                weights.keys()
+    except (json.JSONDecodeError, SafetensorError, OSError):
+        return False
+    return True
+
+
+def loss_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The part of the trainer's history that depends on seed and data alone."""
+    names = ("step", "epoch", "loss", "learning_rate", "grad_norm")
+    return [{name: float(entry[name]) for name in names if name in entry} for entry in history if "loss" in entry]
+
+
+def chosen(args: SFTConfig) -> dict[str, Any]:
+    """The training settings that shape the result, for provenance."""
+    names = ("learning_rate", "weight_decay", "per_device_train_batch_size", "gradient_accumulation_steps")
+    return {name: getattr(args, name) for name in (*names, "num_train_epochs", "max_steps", "bf16", "seed")}
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things lie, for the command line."""
+
+    data: str = setting("", "data set: a saved folder or anything load_dataset reads")
+    sids: str = setting("", "folder of the semantic IDs")
+    out: str = setting("", "folder to write the generator to")
+
+
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
+    """Train from flags and ``--config file.yaml``: fields of `Paths`, `Config` and `trl.SFTConfig`."""
+    parser = TrlParser((Paths, Config, SFTConfig))
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    model = argv[argv.index("--model") + 1] if "--model" in argv[:-1] else Config.model
+    parser.set_defaults(**defaults(Config(model=model)))
+    paths, config, args = parser.parse_args_and_config(argv)
+    missing = next((name for name in ("data", "sids", "out") if not getattr(paths, name)), None)
+    if missing is not None:
+        raise ConfigError(f"--{missing} is not given; expected a folder")
+    args.output_dir = f"{paths.out}.checkpoints"
+    dataset = load_dataset(paths.data)
+    vocabulary = SIDVocabulary.from_pretrained(paths.sids)
+    return run_trainer(leave_one_out(dataset), vocabulary, dataset.catalogue, paths.out, config=config, args=args)
+
+
+if __name__ == "__main__":
+    main()
