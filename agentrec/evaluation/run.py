@@ -168,6 +168,8 @@ def _lists(
 ) -> IntArray:
     from tqdm import tqdm
 
+    if batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
     n = max(settings.ks)
     lists = np.empty((len(held), n), np.int64)
     done = 0

@@ -27,7 +27,8 @@ def target_ranks(items: IntArray, targets: IntArray) -> IntArray:
         targets: (U,) int64, ``0..N-1``.
 
     Returns:
-        (U,) int64, the 0-based rank, or n where the list misses the target.
+        (U,) int64, the 0-based rank, or n where the list misses the target; score it at k of at most n, since at a
+        larger k a miss would look like a find just behind the list.
 
     Raises:
         ValueError: the shapes do not fit, or a target is negative (it would match the padding).
