@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from agentrec.core.artefact import read_manifest
 from agentrec.core.config import from_mapping
+from agentrec.core.files import whole_folder, write_json
 from agentrec.core.protocols import Quantiser
 from agentrec.core.provenance import versions
 from agentrec.core.registry import Registry
 from agentrec.core.types import Catalogue, FloatArray
 from agentrec.semantic_ids.collisions import resolve
 from agentrec.semantic_ids.health import health
+from agentrec.semantic_ids.index_json import write_index
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.vectors.item_vectors import item_vectors
 
 REGISTRY = Registry("agentrec.semantic_ids")
+QUANTISER, HEALTH, INDEX = "quantiser", "health.json", "index.json"
 
 
 class Described(Protocol):
@@ -43,9 +48,17 @@ class SemanticIDs(NamedTuple):
     """
 
     vocabulary: SIDVocabulary
-    quantiser: Quantiser
+    quantiser: Any
     vectors: FloatArray
     health: dict[str, Any]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the vocabulary with ``quantiser/``, ``health.json`` and ``index.json``, whole or not at all."""
+        with whole_folder(folder) as temporary:
+            self.vocabulary.save_pretrained(temporary)
+            self.quantiser.save_pretrained(temporary / QUANTISER)
+            write_json(temporary / HEALTH, self.health)
+            write_index(self.vocabulary, temporary / INDEX)
 
 
 def fit_semantic_ids(
@@ -94,3 +107,45 @@ def fit_semantic_ids(
     fitted.stamp(provenance)
     report = health(table, codes, fitted.codebooks, reconstruction=fitted.decode(codes), seed=seed)
     return SemanticIDs(vocabulary.stamp(provenance), fitted, table, report)
+
+
+def load_quantiser(folder: str | Path) -> Quantiser | None:
+    """The quantiser in the folder of fitted semantic IDs; None where they were imported.
+
+    Raises:
+        ArtefactError: the folder of the quantiser is damaged.
+        UnknownNameError: this installation lacks its method.
+    """
+    place = Path(folder) / QUANTISER
+    if not place.is_dir():
+        return None
+    quantiser: Quantiser = REGISTRY.load(read_manifest(place)["method"]).from_pretrained(place)
+    return quantiser
+
+
+def report_semantic_ids(
+    vocabulary: SIDVocabulary, dataset: Described | None = None, quantiser: Quantiser | None = None
+) -> dict[str, Any]:
+    """Health of saved or imported semantic IDs, of the levels they had before collisions were resolved.
+
+    Args:
+        vocabulary: the semantic IDs.
+        dataset: their data set, for reconstruction and neighbours; item vectors are made as they were for fitting.
+        quantiser: what fitted them, for reconstruction.
+
+    Returns:
+        As `agentrec.semantic_ids.health.health`.
+
+    Raises:
+        ArtefactError: the data set has other items.
+    """
+    made = vocabulary.provenance
+    codes = vocabulary.codes[:, : made.get("num_levels", vocabulary.num_levels)]
+    books = None if quantiser is None else quantiser.codebooks
+    if dataset is None:
+        return health(None, codes, books)
+    vocabulary.matches(dataset.catalogue.ids)
+    seed = made.get("seed", 0)
+    table = item_vectors(dataset.require_texts(), made.get("vectors", "tfidf_svd"), seed=seed)
+    rebuilt = None if quantiser is None else quantiser.decode(codes)
+    return health(table, codes, books, reconstruction=rebuilt, seed=seed)

@@ -86,7 +86,7 @@ def neighbour_sharing(
 
 
 def health(
-    vectors: FloatArray,
+    vectors: FloatArray | None,
     codes: IntArray,
     codebooks: Sequence[FloatArray] | None = None,
     *,
@@ -96,7 +96,7 @@ def health(
     """Report on the codes of a catalogue.
 
     Args:
-        vectors: (N, D) float32, what was quantised.
+        vectors: (N, D) float32, what was quantised; without them error and neighbours stay unknown.
         codes: (N, L) int64, before collisions are resolved.
         codebooks: L arrays (K_l, D): level sizes and, as a sum over levels, the reconstruction.
         reconstruction: (N, D) float32, where a sum of code vectors is not how the quantiser decodes.
@@ -105,30 +105,38 @@ def health(
     Returns:
         JSON-able: ``num_items``, ``relative_error`` (None when unknown), ``levels`` (size, used, utilisation,
         perplexity, gini), ``collision_rate``, ``group_histogram`` (how many groups by size), ``largest_group`` and
-        ``neighbours`` (shared, chance).
+        ``neighbours`` (shared, chance; None when unknown).
 
     Raises:
         DataError: codes and vectors, or codes and codebooks, do not fit together.
     """
-    if codes.ndim != 2 or len(codes) != len(vectors) or (codebooks is not None and len(codebooks) != codes.shape[1]):
-        books = "" if codebooks is None else f" and {len(codebooks)} codebooks"
-        raise DataError(
-            f"codes of shape {codes.shape} do not fit {len(vectors)} vectors{books}; expected (N, L) of both"
-        )
+    _check_shapes(vectors, codes, codebooks)
     if reconstruction is None and codebooks is not None:
-        reconstruction = sum(
-            (book[column] for book, column in zip(codebooks, codes.T, strict=True)), np.zeros_like(vectors)
-        )
+        parts = [book[column] for book, column in zip(codebooks, codes.T, strict=True)]
+        reconstruction = np.sum(parts, axis=0)
     groups = group_histogram(codes)
+    error = None if vectors is None or reconstruction is None else relative_error(vectors, reconstruction)
     return {
         "num_items": len(codes),
-        "relative_error": None if reconstruction is None else relative_error(vectors, reconstruction),
+        "relative_error": error,
         "levels": levels(codes, None if codebooks is None else [len(book) for book in codebooks]),
         "collision_rate": collision_rate(codes),
         "group_histogram": {str(size): count for size, count in groups.items()},
         "largest_group": max(groups),
-        "neighbours": neighbour_sharing(vectors, codes, seed=seed),
+        "neighbours": None if vectors is None else neighbour_sharing(vectors, codes, seed=seed),
     }
+
+
+def _check_shapes(vectors: FloatArray | None, codes: IntArray, codebooks: Sequence[FloatArray] | None) -> None:
+    if codes.ndim != 2 or codes.size == 0:
+        raise DataError(f"codes have shape {codes.shape}; expected (N, L) with an item and a level at least")
+    if vectors is not None and len(vectors) != len(codes):
+        raise DataError(f"{len(codes)} rows of codes do not fit {len(vectors)} vectors; expected as many")
+    if codebooks is not None and len(codebooks) != codes.shape[1]:
+        raise DataError(f"{codes.shape[1]} levels of codes do not fit {len(codebooks)} codebooks; expected as many")
+    for level, book in enumerate(codebooks or ()):
+        if codes[:, level].max() >= len(book) or codes[:, level].min() < 0:
+            raise DataError(f"codes of level {level + 1} do not fit its codebook; expected 0..{len(book) - 1}")
 
 
 def levels(codes: IntArray, sizes: Sequence[int] | None = None) -> list[dict[str, float]]:

@@ -34,7 +34,8 @@ def read_index(
         collisions: what to do with items that share all codes: ``"append"`` a level, or refuse (``"error"``).
 
     Returns:
-        The vocabulary of the catalogue's items; level sizes are the largest code of each level plus one.
+        The vocabulary of the catalogue's items, stamped with the file's name and its ``num_levels`` before any was
+        appended; level sizes are the largest code of each level plus one.
 
     Raises:
         DataError: the file is no such index, does not cover the catalogue exactly, or has collisions that were not
@@ -49,7 +50,8 @@ def read_index(
             f"{path}: {shared:.1%} of {len(codes)} items share their codes with an earlier item; expected distinct "
             "codes, so import it with collisions='append'"
         )
-    return SIDVocabulary(resolve(codes, "append"), item_ids=item_ids)
+    vocabulary = SIDVocabulary(resolve(codes, "append"), item_ids=item_ids)
+    return vocabulary.stamp({"index": Path(path).name, "num_levels": codes.shape[1], "collisions": collisions})
 
 
 def write_index(vocabulary: SIDVocabulary, path: str | Path) -> None:

@@ -1,0 +1,156 @@
+"""``agentrec sids``: fit semantic IDs by item texts, import, export and report them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Semantic IDs: fit them by item texts, import, export, report.")
+
+Data = Annotated[str, typer.Option(help="Data set: a folder or a file, or 'shop'.")]
+Out = Annotated[Path, typer.Option(help="Folder to write; one of that name is replaced.")]
+Sids = Annotated[Path, typer.Option(help="Folder of semantic IDs, as written by fit or import.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on the last line of stdout.")]
+
+
+@app.command("fit")
+def fit_ids(  # noqa: PLR0917 - one parameter per option; typer passes them by name
+    data: Data,
+    out: Out,
+    vectors: Annotated[
+        str, typer.Option(help="tfidf_svd, or the hub name or folder of a sentence-transformers model.")
+    ] = "tfidf_svd",
+    quantiser: Annotated[str, typer.Option(help="Method that turns vectors into codes.")] = "rq_kmeans",
+    levels: Annotated[int, typer.Option(help="Codes per item, before colliding items are told apart.")] = 3,
+    codebook_size: Annotated[int, typer.Option(help="Codes per level.")] = 256,
+    seed: Annotated[int, typer.Option(help="Seed of vectors and quantiser.")] = 0,
+    json_: JsonFlag = False,
+) -> None:
+    """Give every item of a data set a semantic ID, by its text.
+
+    Writes the vocabulary, the quantiser, health.json and index.json.
+
+    Example:
+
+        agentrec sids fit --data DATA --out runs/sids
+    """
+    from agentrec.data.load import load_dataset
+    from agentrec.pipeline.semantic_ids import fit_semantic_ids
+
+    found = fit_semantic_ids(
+        load_dataset(data),
+        vectors=vectors,
+        quantiser=quantiser,
+        num_levels=levels,
+        codebook_size=codebook_size,
+        seed=seed,
+        progress=not json_,
+    )
+    found.save(out)
+    _print(_summary(found.vocabulary, found.health, out), json_)
+
+
+@app.command("import")
+def import_ids(
+    data: Data,
+    index: Annotated[Path, typer.Option(help="index.json of LETTER, LC-Rec, MiniOneRec or this tool.")],
+    out: Out,
+    collisions: Annotated[str, typer.Option(help="Items that share all codes: append a level, or error.")] = "append",
+    json_: JsonFlag = False,
+) -> None:
+    """Take over semantic IDs from an index.json, for the items of a data set.
+
+    Example:
+
+        agentrec sids import --data DATA --index index.json --out runs/sids
+    """
+    from agentrec.core.errors import ConfigError
+    from agentrec.core.provenance import versions
+    from agentrec.data.load import load_dataset
+    from agentrec.pipeline.semantic_ids import report_semantic_ids
+    from agentrec.semantic_ids.index_json import read_index
+
+    if collisions not in ("append", "error"):
+        raise ConfigError(f"option --collisions is {collisions!r}; expected append or error")
+    dataset = load_dataset(data)
+    vocabulary = read_index(index, dataset.catalogue.ids, collisions="append" if collisions == "append" else "error")
+    vocabulary.stamp({**vocabulary.provenance, "data": dataset.fingerprint, "versions": versions()})
+    vocabulary.save_pretrained(out)
+    _print(_summary(vocabulary, report_semantic_ids(vocabulary), out), json_)
+
+
+@app.command("export")
+def export_ids(
+    sids: Sids,
+    out: Annotated[Path, typer.Option(help="JSON file to write; one of that name is replaced.")],
+    json_: JsonFlag = False,
+) -> None:
+    """Write semantic IDs as an index.json, one list of tokens per item id.
+
+    Example:
+
+        agentrec sids export --sids runs/sids --out index.json
+    """
+    from agentrec.semantic_ids.index_json import write_index
+    from agentrec.semantic_ids.vocabulary import SIDVocabulary
+
+    vocabulary = SIDVocabulary.from_pretrained(sids)
+    write_index(vocabulary, out)
+    _print({"items": vocabulary.num_items, "levels": vocabulary.num_levels, "out": str(out)}, json_)
+
+
+@app.command("report")
+def report_ids(
+    sids: Sids,
+    data: Annotated[str | None, typer.Option(help="Their data set, for reconstruction error and neighbours.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Report use of codes, collisions and, with the data set, reconstruction error and neighbours.
+
+    Example:
+
+        agentrec sids report --sids runs/sids --data DATA
+    """
+    from agentrec.data.load import load_dataset
+    from agentrec.pipeline.semantic_ids import load_quantiser, report_semantic_ids
+    from agentrec.semantic_ids.vocabulary import SIDVocabulary
+
+    vocabulary = SIDVocabulary.from_pretrained(sids)
+    dataset = None if data is None else load_dataset(data)
+    _print(_summary(vocabulary, report_semantic_ids(vocabulary, dataset, load_quantiser(sids)), sids), json_)
+
+
+def _summary(vocabulary: Any, health: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What is printed: the health report, the level sizes and an example."""
+    shape = {"level_sizes": list(vocabulary.level_sizes), "example": vocabulary.text(0), "folder": str(folder)}
+    return {**health, **shape}
+
+
+def _print(content: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(content, sort_keys=True, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True)
+    for name, value in content.items():
+        if name not in ("levels", "group_histogram", "neighbours") or not isinstance(value, (list, dict)):
+            console.print(f"{name.replace('_', ' ')}: {_text(value)}", markup=False, highlight=False)
+    if isinstance(content.get("neighbours"), dict):
+        shared, chance = content["neighbours"]["shared"], content["neighbours"]["chance"]
+        console.print(f"neighbours with the same first code: {shared:.1%} (by chance {chance:.1%})", highlight=False)
+    if isinstance(content.get("levels"), list):
+        table = Table("level", *content["levels"][0])
+        for number, level in enumerate(content["levels"], 1):
+            table.add_row(str(number), *map(_text, level.values()))
+        console.print(table)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,106 @@
+"""``agentrec sids`` end to end on a small data folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from agentrec.cli.sids import app
+from agentrec.core.errors import ArtefactError, ConfigError, DataError
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+
+KINDS = ["hat", "shoe", "scarf", "hammer", "drill", "lamp"]
+COLOURS = ["red", "blue", "green", "black", "white"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Sixty items in twin pairs (the same title twice), three users."""
+    titles = [f"{colour} {kind}" for kind in KINDS for colour in COLOURS for _ in range(2)]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    items = "\n".join(f"i{item},{title}" for item, title in enumerate(titles))
+    (folder / "items.csv").write_text(f"item_id,title\n{items}\n", encoding="utf-8")
+    rows = "\n".join(f"u{user},i{(7 * user + 5 * order) % 60},{order}" for user in range(3) for order in range(40))
+    (folder / "interactions.csv").write_text(f"user_id,item_id,timestamp\n{rows}\n", encoding="utf-8")
+    return folder
+
+
+def run(*arguments: object) -> dict[str, object]:
+    result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def fit(data: Path, out: Path, *more: object) -> dict[str, object]:
+    return run("fit", "--data", data, "--out", out, "--levels", 2, "--codebook-size", 8, *more)
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_fit_report_export_and_import_agree(data: Path, tmp_path: Path) -> None:
+    fitted = fit(data, tmp_path / "sids")
+    assert fitted["collision_rate"] >= 0.5  # every title occurs twice
+    assert sorted(file.name for file in (tmp_path / "sids").iterdir()) == [
+        "README.md",
+        "agentrec.json",
+        "arrays.safetensors",
+        "health.json",
+        "index.json",
+        "quantiser",
+    ]
+    vocabulary = SIDVocabulary.from_pretrained(tmp_path / "sids")
+    assert vocabulary.num_levels == 3
+    assert vocabulary.provenance["quantiser"] == "rq_kmeans"
+    for key, value in json.loads((tmp_path / "sids" / "health.json").read_text()).items():
+        assert fitted[key] == value
+    report = run("report", "--sids", tmp_path / "sids", "--data", data)
+    assert report == fitted
+    assert run("report", "--sids", tmp_path / "sids")["neighbours"] is None
+
+    run("export", "--sids", tmp_path / "sids", "--out", tmp_path / "index.json")
+    assert (tmp_path / "index.json").read_bytes() == (tmp_path / "sids" / "index.json").read_bytes()
+    run("import", "--data", data, "--index", tmp_path / "index.json", "--out", tmp_path / "imported")
+    imported = SIDVocabulary.from_pretrained(tmp_path / "imported")
+    assert np.array_equal(imported.codes, vocabulary.codes)
+    assert imported.item_ids == vocabulary.item_ids
+    assert imported.provenance["data"] == vocabulary.provenance["data"]
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_a_seed_decides_the_ids(data: Path, tmp_path: Path) -> None:
+    indexes = []
+    for name, seed in (("first", 1), ("again", 1), ("other", 2)):
+        fit(data, tmp_path / name, "--seed", seed)
+        indexes.append((tmp_path / name / "index.json").read_text())
+    assert indexes[0] == indexes[1] != indexes[2]
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_people_get_a_table(data: Path, tmp_path: Path) -> None:
+    arguments = ["fit", "--data", str(data), "--out", str(tmp_path / "sids"), "--codebook-size", "8"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "perplexity" in result.stdout
+    assert "by chance" in result.stdout
+    assert "<a_" in result.stdout
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_what_a_user_can_fix_is_one_of_our_errors(data: Path, tmp_path: Path) -> None:
+    fit(data, tmp_path / "sids")
+    entries = json.loads((tmp_path / "sids" / "index.json").read_text())
+    short = tmp_path / "short.json"
+    short.write_text(json.dumps({key: tokens[:2] for key, tokens in entries.items()}))
+    assert run("import", "--data", data, "--index", short, "--out", tmp_path / "short")["collision_rate"] >= 0.5
+    for error, arguments in (
+        (DataError, ["import", "--data", data, "--index", short, "--out", tmp_path / "x", "--collisions", "error"]),
+        (ConfigError, ["import", "--data", data, "--index", short, "--out", tmp_path / "x", "--collisions", "keep"]),
+        (ConfigError, ["fit", "--data", data, "--out", tmp_path / "x", "--levels", 0]),
+        (ArtefactError, ["export", "--sids", data, "--out", tmp_path / "x.json"]),
+    ):
+        with pytest.raises(error):
+            run(*arguments)
+    assert not (tmp_path / "x").exists()
