@@ -124,7 +124,8 @@ class Artefact(ModelHubMixin):
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The README of the folder, from the manifest."""
         config, _ = self.state()
-        rows = "\n".join(f"| {name} | {value} |" for name, value in {**config, **self.provenance}.items())
+        facts = {name: value for name, value in {**config, **self.provenance}.items() if len(str(value)) < 200}
+        rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
         summary = (type(self).__doc__ or "").strip().partition("\n")[0]
         names = {"room": self.room, "method": self.method, "module": type(self).__module__, "name": type(self).__name__}
         return ModelCard(CARD.format(summary=summary, rows=rows, **names))

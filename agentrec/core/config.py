@@ -16,8 +16,6 @@ Settings = TypeVar("Settings")
 
 def setting(default: Any, help: str) -> Any:
     """A dataclass field with a default and a help text, as HfArgumentParser and the documentation read it."""
-    if isinstance(default, (list, dict)):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata={"help": help})
     return dataclasses.field(default=default, metadata={"help": help})
 
 
@@ -45,7 +43,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         hint = next(kind for kind in kinds if kind is not type(None))
     if typing.get_origin(hint) is typing.Literal:
         if value not in typing.get_args(hint):
-            raise ConfigError(f"setting {name!r} is {value!r}; expected one of {', '.join(map(str, typing.get_args(hint)))}")
+            known = ", ".join(map(str, typing.get_args(hint)))
+            raise ConfigError(f"setting {name!r} is {value!r}; expected one of {known}")
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

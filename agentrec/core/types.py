@@ -166,7 +166,9 @@ class Catalogue:
     def texts(self) -> list[str]:
         """All text columns of each item joined into one string; empty where an item has none."""
         columns = list(self.columns.values())
-        return [". ".join(part for part in row if part) for row in zip(*columns, strict=True)] if columns else [""] * len(self)
+        if not columns:
+            return [""] * len(self)
+        return [". ".join(part for part in row if part) for row in zip(*columns, strict=True)]
 
     def index(self) -> dict[str, int]:
         """Item id -> item index."""

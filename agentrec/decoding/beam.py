@@ -85,7 +85,8 @@ def beam_search(
     last = len(token_ids) - 1
     for level, ids in enumerate(token_ids):
         barred = exclude if level == last else None
-        tree = _grow(tree, logits, constraint.children(level, tree.states), ids, num_beams, barred)
+        children = constraint.children(level, tree.states)
+        tree = _grow(tree, logits, children, ids, num_beams=num_beams, barred=barred)
         if level < last:
             logits = _step(model, cache, tree, positions=(lengths + level)[:, None])
     width = tree.states.shape[1]
@@ -104,7 +105,9 @@ def _prefill(model: Any, prompts: torch.Tensor, mask: torch.Tensor) -> tuple[Any
     cache = DynamicCache(config=model.config)
     last = mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
     if bool((last == mask.shape[1] - 1).all()):  # left padding: the head is needed for one position only
-        out = model(input_ids=prompts, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1)
+        out = model(
+            input_ids=prompts, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
+        )
         return cache, out.logits
     out = model(input_ids=prompts, attention_mask=mask, position_ids=positions, past_key_values=cache)
     return cache, out.logits.gather(1, last[:, None, None].expand(-1, 1, out.logits.shape[-1]))
@@ -115,6 +118,7 @@ def _grow(
     logits: torch.Tensor,
     children: torch.Tensor,
     ids: torch.Tensor,
+    *,
     num_beams: int,
     barred: torch.Tensor | None,
 ) -> _Tree:

@@ -1,8 +1,8 @@
 """The folder of a trained generator: a Hugging Face checkpoint, its semantic IDs, and one manifest.
 
 ``AutoModelForCausalLM.from_pretrained(folder)`` opens it like any other model. ``agentrec.json`` adds how prompts are
-built and what the model was trained on, and ``sids/`` holds the `SIDVocabulary` artefact. The folder is written whole or
-not at all. Training writes it, serving reads it.
+built and what the model was trained on, and ``sids/`` holds the `SIDVocabulary` artefact. The folder is written whole
+or not at all. Training writes it, serving reads it.
 """
 
 from __future__ import annotations
@@ -93,15 +93,15 @@ def read_generator(folder: str | Path) -> SavedGenerator:
     manifest = read_manifest(folder)
     if (manifest["room"], manifest["method"]) != (ROOM, METHOD_NAME):
         raise ArtefactError(
-            f"{folder} holds {manifest['room']}/{manifest['method']}; expected a trained generator, so point to another "
-            "folder"
+            f"{folder} holds {manifest['room']}/{manifest['method']}; expected a trained generator, so point to "
+            "another folder"
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise ArtefactError(
-            f"the checkpoint in {folder} cannot be read ({str(error).splitlines()[0]}); it is truncated or incomplete, so "
-            "train or copy it again"
+            f"the checkpoint in {folder} cannot be read ({str(error).splitlines()[0]}); it is truncated or incomplete, "
+            "so train or copy it again"
         ) from error
     return SavedGenerator(model.eval(), tokenizer, manifest["config"], manifest["provenance"])

@@ -105,7 +105,9 @@ def preset_config(preset: Preset, tokenizer: Any) -> Any:
     )
 
 
-def build_tokenizer(sid_tokens: Sequence[str], texts: Sequence[str] | None = None, *, text_vocabulary: int = 4096) -> Any:
+def build_tokenizer(
+    sid_tokens: Sequence[str], texts: Sequence[str] | None = None, *, text_vocabulary: int = 4096
+) -> Any:
     """A fast tokenizer over special tokens, semantic-ID tokens and, with texts, a byte-level BPE trained on them.
 
     Args:

@@ -35,7 +35,9 @@ def top_n(scores: FloatArray, n: int) -> Recommendations:
 
 def _sortable(scores: FloatArray) -> NDArray[np.int64]:
     """Integers that sort ascending as scores descend, then by item: no two of a row are equal."""
-    bits = (np.ascontiguousarray(scores, np.float32) + np.float32(0)).view(np.int32).astype(np.int64)  # + 0 turns -0 into 0
+    bits = (
+        (np.ascontiguousarray(scores, np.float32) + np.float32(0)).view(np.int32).astype(np.int64)
+    )  # + 0 turns -0 into 0
     ascending = np.where(bits < 0, np.int64(-(2**31)) - bits, bits)
     return (-ascending << 32) + np.arange(scores.shape[1])
 
@@ -66,7 +68,9 @@ def recommend_by_scores(
         parts.append(top_n(scores, n))
     if not parts:
         return Recommendations(np.zeros((0, n), np.int64), np.zeros((0, n), np.float32))
-    return Recommendations(np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts]))
+    return Recommendations(
+        np.concatenate([part.items for part in parts]), np.concatenate([part.scores for part in parts])
+    )
 
 
 def counts(items: IntArray, num_items: int) -> FloatArray:

@@ -43,7 +43,7 @@ class Network(nn.Module):
         super().__init__()
         if config.embedding_dim % config.num_heads:
             raise ConfigError(
-                f"embedding_dim {config.embedding_dim} is not a multiple of num_heads {config.num_heads}; choose one that is"
+                f"embedding_dim {config.embedding_dim} is no multiple of num_heads {config.num_heads}; choose one"
             )
         self.config = config
         self.items = nn.Embedding(num_items, config.embedding_dim)

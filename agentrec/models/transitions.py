@@ -2,7 +2,7 @@
 
 For every pair "j came d steps after i" in a training history, ``W[i, j]`` grows by ``1/d`` for d up to ``window``. Rows
 are divided by the square root of their sum, which damps items that are followed by everything. A history is scored by
-the rows of its last ``recent`` items, the latest weighing most: ``sum_a W[item_a] / (1 + a)``, age a = 0 for the latest.
+the rows of its last ``recent`` items, the latest weighing most: ``sum_a W[item_a] / (1 + a)`` with age a = 0 for it.
 Direction matters: what is bought after a camera is not what is bought before it.
 
 Items that never followed anything score zero; they are ranked behind all others, by popularity.

@@ -37,7 +37,7 @@ class GenerativeRecommender(Artefact):
         vocabulary: codes <-> tokens <-> items.
         form: how histories become prompts.
         num_beams: beam width M.
-        bf16: run the model under bfloat16 autocast; faster on processors that have it, scores differ in the third digit.
+        bf16: run the model under bfloat16 autocast; faster where the processor has it, scores differ slightly.
     """
 
     room: ClassVar[str] = ROOM

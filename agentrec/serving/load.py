@@ -35,7 +35,7 @@ def load_recommender(path: str | Path, *, catalogue: Catalogue | None = None) ->
         raise ArtefactError(f"{path} holds {manifest['room']}/{manifest['method']}; expected a recommender's folder")
     if catalogue is not None and found.num_items != len(catalogue):
         raise ArtefactError(
-            f"the recommender in {path} knows {found.num_items} items and the catalogue has {len(catalogue)}; expected the "
-            "data it was trained on"
+            f"the recommender in {path} knows {found.num_items} items and the catalogue has {len(catalogue)}; "
+            "expected the data it was trained on"
         )
     return found

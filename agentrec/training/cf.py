@@ -120,7 +120,7 @@ def validation_ndcg(model: SASRec, validation: HeldOut) -> float:
 def _optimiser(network: torch.nn.Module, config: Config, steps_per_epoch: int) -> tuple[Any, Any]:
     matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     total = config.epochs * steps_per_epoch
 
@@ -131,9 +131,7 @@ def _optimiser(network: torch.nn.Module, config: Config, steps_per_epoch: int) -
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
 
 
-def _epoch(
-    network: Any, train: Histories, optimiser: Any, schedule: Any, when: tuple[Config, int]
-) -> float:
+def _epoch(network: Any, train: Histories, optimiser: Any, schedule: Any, when: tuple[Config, int]) -> float:
     config, epoch = when
     network.train()
     total, steps = 0.0, 0

@@ -2,7 +2,8 @@
 
 Qwen3 and Llama were built for web-scale text and drop nothing outside attention. A generator trained from scratch on a
 few thousand histories overfits without it. The hooks drop the token embeddings and what every attention and
-feed-forward block adds to the residual stream, in training mode only; weights and saved files stay those of the plain model.
+feed-forward block adds to the residual stream, in training mode only; weights and saved files stay those of the plain
+model.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ COMMON = {
     "save_total_limit": 2,
     "report_to": "none",
     "bf16": False,
+    "dataloader_pin_memory": torch.cuda.is_available(),
     "gradient_checkpointing": False,
     "max_length": None,
 }
@@ -72,7 +73,7 @@ class Config:
 class SIDTrainer(SFTTrainer):  # type: ignore[misc]
     """TRL's trainer with batches of similar length and the model's own loss.
 
-    TRL 1.16 scores by multiplying with ``lm_head.weight`` itself, which would pass by an adapter on the new tokens' rows.
+    TRL 1.16 scores through ``lm_head.weight`` itself, which would pass by an adapter on the rows of new tokens.
     """
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
@@ -87,7 +88,9 @@ class SIDTrainer(SFTTrainer):  # type: ignore[misc]
         outputs = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch)
         loss = outputs.loss
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes  # gradients are averaged over processes, tokens were counted over all
+            loss = (
+                loss * self.accelerator.num_processes
+            )  # gradients are averaged over processes, tokens were counted over all
         return (loss, outputs) if return_outputs else loss
 
 
@@ -227,7 +230,7 @@ def training_rows(form: Form, train: Histories) -> Rows:
     examples = form.examples(train)
     if not examples:
         raise DataError(
-            f"none of the {len(train)} training histories has two items; expected at least one, so use more interactions"
+            f"none of the {len(train)} training histories has two items; expected at least one, so add interactions"
         )
     return Rows.from_dict(
         {"input_ids": [row.input_ids for row in examples], "labels": [row.labels for row in examples]}

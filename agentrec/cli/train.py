@@ -1,0 +1,102 @@
+"""``agentrec train``: collaborative-filtering models and generators."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Train recommenders.")
+
+SFT_HELP = """Fine-tune a generator on semantic IDs.
+
+Flags: --data, --sids, --out (folders; required); --model (qwen3-tiny, qwen3-small, a hub name or a folder), --form
+(sequence or instruction), --max_items, --dropout, --lora_rank, --num_beams, --targets_per_user; every flag of
+trl.SFTConfig, such as --num_train_epochs, --learning_rate, --per_device_train_batch_size, --bf16, --report_to; and
+--config FILE.yaml with any of them. A killed run goes on when the same command is given again.
+
+Examples:
+
+    agentrec train sft --data runs/data --sids runs/sids --out runs/generator --num_train_epochs 12
+
+    agentrec train sft --data runs/data --sids runs/sids --out runs/qwen --model Qwen/Qwen3-0.6B \
+        --form instruction --lora_rank 16
+
+    accelerate launch --num_processes 2 -m agentrec.training.sft --data runs/data --sids runs/sids --out runs/generator
+"""
+
+
+@app.command("cf")
+def train_cf(  # noqa: PLR0917 - one parameter per option; typer passes them by name
+    data: Annotated[str, typer.Option(help="Data set: a saved folder, a file or a known name.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")],
+    model: Annotated[str, typer.Option(help="A model of `agentrec list`.")] = "sasrec",
+    items: Annotated[str | None, typer.Option(help="Items table, if the data set holds none.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A setting of training, as name=value.")] = None,
+    model_set: Annotated[list[str] | None, typer.Option(help="A setting of the model, as name=value.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights, batches and dropout.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print a summary as JSON, on the last line.")] = False,
+) -> None:
+    """Train a collaborative-filtering model on the training part of a data set.
+
+    Examples:
+
+        agentrec train cf --data runs/data --model transitions --out runs/transitions
+
+        agentrec train cf --data runs/data --model sasrec --set epochs=20 --out runs/sasrec
+    """
+    from agentrec.core.config import from_mapping
+    from agentrec.data.load import load_dataset
+    from agentrec.data.split import leave_one_out
+    from agentrec.training import cf
+
+    settings = from_mapping(cf.Config, {"seed": seed, **_pairs(set_)})
+    split = leave_one_out(load_dataset(data, items=items))
+    trained = cf.train_cf(model, split, model=_pairs(model_set), config=settings, progress=True)
+    trained.save_pretrained(out)
+    summary = {"model": model, "out": str(out), **trained.provenance}
+    typer.echo(json.dumps(summary, sort_keys=True) if json_ else f"{model}: written to {out}")
+
+
+@app.command(
+    "sft",
+    help=SFT_HELP,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def train_sft(
+    context: typer.Context,
+    json_: Annotated[bool, typer.Option("--json", help="Print the last loss as JSON, on the last line.")] = False,
+) -> None:
+    """Fine-tune a generator; the help text is `SFT_HELP`."""
+    from agentrec.core.errors import require
+
+    for library in ("torch", "transformers", "trl"):
+        require(library, "train")
+    from agentrec.training import sft
+
+    log = sft.main(context.args)
+    last = log[-1] if log else {}
+    typer.echo(
+        json.dumps(last, sort_keys=True) if json_ else f"generator: trained, last loss {last.get('loss', 'unknown')}"
+    )
+
+
+def _pairs(texts: list[str] | None) -> dict[str, Any]:
+    """``name=value`` texts as a mapping, values read as YAML.
+
+    Raises:
+        ConfigError: a text is no pair.
+    """
+    import yaml
+
+    from agentrec.core.errors import ConfigError
+
+    found = {}
+    for text in texts or []:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"setting {text!r} is no pair; expected name=value")
+        found[name] = yaml.safe_load(value)
+    return found

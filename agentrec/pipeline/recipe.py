@@ -1,0 +1,154 @@
+"""A recipe: one YAML file that says everything from data to report.
+
+.. code-block:: yaml
+
+    data: {source: shop}
+    sids: {vectors: tfidf_svd, quantiser: rq_kmeans, num_levels: 3, codebook_size: 256}
+    recommenders:
+      popularity: {}
+      sasrec: {training: {epochs: 20}}
+      generator: {method: generative, config: {model: qwen3-tiny}, training: {num_train_epochs: 10}}
+    evaluate: {part: test}
+
+A recommender's ``method`` is its label unless said otherwise. Unknown keys are refused, with the keys that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from agentrec.core.config import from_mapping, read_yaml, setting
+from agentrec.core.errors import ConfigError, UnknownNameError
+from agentrec.core.registry import Registry
+from agentrec.core.resources import resource_folder
+
+GENERATIVE, ORACLE = "generative", "oracle"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where interactions and items come from."""
+
+    source: str = setting("shop", "shop, a known name, a folder or an interactions file")
+    items: str | None = setting(None, "items table, where the source holds none")
+    duplicates: Literal["error", "drop"] = setting("error", "what to do with repeated rows")
+    min_user: int = setting(0, "k-core: interactions per user at least")
+    min_item: int = setting(0, "k-core: interactions per item at least")
+
+
+@dataclass(frozen=True)
+class Sids:
+    """How semantic IDs are made."""
+
+    vectors: str = setting("tfidf_svd", "method of agentrec.vectors, or a sentence-transformers model")
+    quantiser: str = setting("rq_kmeans", "method of agentrec.semantic_ids")
+    num_levels: int = setting(3, "levels before collisions are resolved")
+    codebook_size: int = setting(256, "codes per level")
+    index: str | None = setting(None, "import this index.json instead of fitting")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One recommender of the table."""
+
+    method: str = setting("", "method of agentrec.models, generative, or oracle (simulated shop)")
+    model: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of the model"})
+    config: dict[str, Any] = field(default_factory=dict, metadata={"help": "generative: settings of sft.Config"})
+    training: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of its training"})
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """How recommenders are measured."""
+
+    part: Literal["validation", "test"] = setting("test", "held-out part")
+    exclude_seen: bool = setting(False, "leave the user's own items out")
+    limit: int | None = setting(None, "evaluate at most so many users")
+    bootstrap: int = setting(1000, "resamples of the intervals")
+
+
+@dataclass(frozen=True)
+class Show:
+    """The example at the end."""
+
+    recommender: str = setting("generator", "label of the recommender that is shown")
+    n: int = setting(5, "items shown")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything from data to report."""
+
+    data: Data
+    sids: Sids
+    recommenders: dict[str, Method]
+    evaluate: Evaluate
+    show: Show
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Read from nested mappings.
+
+        Raises:
+            ConfigError: a key or value is not known.
+            UnknownNameError: a recommender's method does not exist.
+        """
+        known = ("data", "sids", "recommenders", "evaluate", "show", "seed")
+        unknown = sorted(set(content) - set(known))
+        if unknown:
+            raise ConfigError(f"a recipe has no section {unknown[0]!r}; those that exist are {', '.join(known)}")
+        rows = content.get("recommenders") or {}
+        return cls(
+            data=from_mapping(Data, content.get("data") or {}),
+            sids=from_mapping(Sids, content.get("sids") or {}),
+            recommenders={label: _method(label, values or {}) for label, values in rows.items()},
+            evaluate=from_mapping(Evaluate, content.get("evaluate") or {}),
+            show=from_mapping(Show, content.get("show") or {}),
+            seed=int(content.get("seed", 0)),
+        )
+
+    def on(self, interactions: str | Path, items: str | Path | None) -> Self:
+        """The same recipe on other data; the oracle, which only the simulated shop has, drops out."""
+        rows = {label: method for label, method in self.recommenders.items() if method.method != ORACLE}
+        data = replace(self.data, source=str(interactions), items=None if items is None else str(items))
+        return replace(self, data=data, recommenders=rows)
+
+
+def read_recipe(name: str | Path) -> Recipe:
+    """Read a recipe by its name among those shipped, or by its path.
+
+    Raises:
+        UnknownNameError: neither a file nor a shipped recipe.
+        ConfigError: the content is not a recipe.
+    """
+    return Recipe.from_dict(read_yaml(_find(name)))
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted(file.stem for file in resource_folder("recipes").glob("*.yaml"))
+
+
+def _find(name: str | Path) -> Path:
+    if Path(name).suffix in {".yaml", ".yml"}:
+        return Path(name)
+    if str(name) not in recipe_names():
+        raise UnknownNameError(
+            f"there is no recipe {str(name)!r}; those that exist are {', '.join(recipe_names())}, or give the path of "
+            "a .yaml file"
+        )
+    return resource_folder("recipes") / f"{name}.yaml"
+
+
+def _method(label: str, values: Mapping[str, Any]) -> Method:
+    method = from_mapping(Method, {"method": label, **values})
+    known = [*Registry("agentrec.models").names(), GENERATIVE, ORACLE]
+    if method.method not in known:
+        raise UnknownNameError(
+            f"recommender {label!r} has the method {method.method!r}; those that exist are {', '.join(known)}"
+        )
+    return method

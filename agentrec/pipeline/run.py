@@ -1,0 +1,187 @@
+"""Run a recipe: data, semantic IDs, recommenders, evaluation, report; every step an artefact in one folder.
+
+A step is done again only when its settings or what it builds on changed, so a killed run goes on where it stopped (and
+training inside its last checkpoint). ``steps.json`` keeps the key each finished step was made under.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agentrec.core.artefact import plain
+from agentrec.core.config import from_mapping
+from agentrec.core.errors import ConfigError
+from agentrec.core.files import json_hash, read_json, write_json
+from agentrec.core.protocols import Recommender
+from agentrec.core.types import Catalogue, Histories
+from agentrec.data.dataset import Dataset
+from agentrec.data.kcore import k_core
+from agentrec.data.load import load_dataset
+from agentrec.data.split import Split, leave_one_out
+from agentrec.evaluation.result import Result
+from agentrec.evaluation.run import evaluate
+from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe
+from agentrec.pipeline.semantic_ids import fit_semantic_ids
+from agentrec.semantic_ids.index_json import read_index
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.serving.load import load_recommender
+
+STEPS = "steps.json"
+
+
+class Shown(NamedTuple):
+    """One user's recommendations in words.
+
+    Attributes:
+        user: the user's id.
+        history: titles, oldest first.
+        recommended: (title, score), best first.
+    """
+
+    user: str
+    history: list[str]
+    recommended: list[tuple[str, float]]
+
+
+class Outcome(NamedTuple):
+    """What a run leaves."""
+
+    result: Result
+    report: Path
+    shown: Shown | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A recipe being run in a folder."""
+
+    recipe: Recipe
+    out: Path
+    progress: bool = False
+    say: Callable[[str], None] = lambda _: None
+
+    def step(self, name: str, key: Any, make: Callable[[Path], None]) -> Path:
+        """Make a folder by ``make`` unless the one that lies there was made under the same key."""
+        folder, done = self.out / name, self._done()
+        if done.get(name) == json_hash(key) and folder.is_dir():
+            self.say(f"{name}: kept, nothing changed")
+            return folder
+        self.say(f"{name}: working")
+        make(folder)
+        write_json(self.out / STEPS, {**self._done(), name: json_hash(key)})
+        return folder
+
+    def _done(self) -> dict[str, str]:
+        file = self.out / STEPS
+        return read_json(file) if file.is_file() else {}
+
+    def data(self) -> Dataset:
+        """Load, filter and keep the data set."""
+        want = self.recipe.data
+        dataset = load_dataset(want.source, items=want.items, duplicates=want.duplicates)
+        if want.min_user or want.min_item:
+            dataset = k_core(dataset, min_user=want.min_user, min_item=want.min_item)
+        self.step("data", dataset.fingerprint, dataset.save_pretrained)
+        return dataset
+
+    def sids(self, dataset: Dataset) -> SIDVocabulary:
+        """Fit or import semantic IDs."""
+        want, seed = self.recipe.sids, self.recipe.seed
+
+        def make(folder: Path) -> None:
+            if want.index is not None:
+                read_index(want.index, dataset.catalogue.ids, collisions="append").save_pretrained(folder)
+                return
+            settings = {name: value for name, value in plain(want).items() if name != "index"}
+            fit_semantic_ids(dataset, **settings, seed=seed, progress=self.progress).save(folder)
+
+        index = None if want.index is None else json_hash(read_json(want.index))
+        return SIDVocabulary.from_pretrained(self.step("sids", [plain(want), index, seed, dataset.fingerprint], make))
+
+    def recommender(self, label: str, method: Method, dataset: Dataset, split: Split) -> Recommender:
+        """Train one recommender, or open it where it is already trained."""
+        seed = self.recipe.seed
+        if method.method == ORACLE:
+            from agentrec.data.shop import Shop
+
+            return Shop.from_dataset(dataset).oracle()
+        if method.method == GENERATIVE:
+            from agentrec.training import sft
+
+            config = from_mapping(sft.Config, method.config)
+            vocabulary = self.sids(dataset)
+            training = {"seed": seed, **method.training}
+            key = [plain(method), seed, split.fingerprint, vocabulary.fingerprint]
+
+            def make(folder: Path) -> None:
+                sft.train_sft(
+                    split,
+                    vocabulary,
+                    dataset.catalogue,
+                    folder,
+                    config=config,
+                    training=training,
+                    progress=self.progress,
+                )
+        else:
+            from agentrec.training import cf
+
+            settings = from_mapping(cf.Config, {"seed": seed, **method.training})
+            key = [plain(method), seed, split.fingerprint]
+
+            def make(folder: Path) -> None:
+                trained = cf.train_cf(method.method, split, model=method.model, config=settings, progress=self.progress)
+                trained.save_pretrained(folder)
+
+        return load_recommender(self.step(label, key, make), catalogue=dataset.catalogue)
+
+
+def run_recipe(
+    recipe: Recipe, out: str | Path, *, progress: bool = False, say: Callable[[str], None] = lambda _: None
+) -> Outcome:
+    """Run every step and write the report.
+
+    Args:
+        recipe: what to do.
+        out: folder of all artefacts; the evaluation lies in ``evaluation/``.
+        progress: show bars on stderr.
+        say: told one line per step.
+
+    Raises:
+        AgentrecError: whatever is wrong with data, settings or files.
+    """
+    if not recipe.recommenders:
+        raise ConfigError("the recipe names no recommender; expected at least one under `recommenders`")
+    run = Run(recipe, Path(out), progress, say)
+    dataset = run.data()
+    split = leave_one_out(dataset)
+    named = {label: run.recommender(label, row, dataset, split) for label, row in recipe.recommenders.items()}
+    say("evaluation: working")
+    result = evaluate(named, split, dataset=dataset, seed=recipe.seed, progress=progress, **plain(recipe.evaluate))
+    folder = result.with_provenance(recipe=plain(recipe)).save(run.out / "evaluation")
+    shown = None
+    if recipe.show.recommender in named:
+        held = split.reveal(recipe.evaluate.part)
+        shown = show(named[recipe.show.recommender], held.histories.take(slice(0, 1)), dataset, recipe.show.n)
+    return Outcome(result, folder / "report.html", shown)
+
+
+def show(recommender: Recommender, histories: Histories, dataset: Dataset, n: int) -> Shown:
+    """The first history and its recommendations in words."""
+    titles = dataset.catalogue.titles
+    ranked = recommender.recommend(histories, n)
+    user = int(histories.users[0])
+    return Shown(
+        user=dataset.user_ids[user] if user >= 0 else "",
+        history=[titles[item] for item in histories[0]],
+        recommended=in_words(dataset.catalogue, ranked.items[0], ranked.scores[0]),
+    )
+
+
+def in_words(catalogue: Catalogue, items: Any, scores: Any) -> list[tuple[str, float]]:
+    """Titles with scores of one ranked row, padding left out."""
+    titles = catalogue.titles
+    return [(titles[item], float(score)) for item, score in zip(items, scores, strict=True) if item >= 0]
