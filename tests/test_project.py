@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import agentrec
+from agentrec.core.resources import CHECKOUT
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = sorted((ROOT / "agentrec").rglob("*.py"))
@@ -202,3 +203,12 @@ def test_extras_named_in_messages_exist():
     naming = re.compile(r"""(?:require\("\w+", ?"|agentrec\[)([\w-]+)[\]"]""")
     named = {extra for file in PACKAGE for extra in naming.findall(file.read_text(encoding="utf-8"))}
     assert named <= set(extras)
+
+
+def test_the_wheel_ships_every_folder_the_package_looks_for():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = wheel["tool"]["hatch"]["build"]["targets"]["wheel"]
+    expected = {folder: f"agentrec/_shipped/{name}" for name, folder in CHECKOUT.items()}
+    assert wheel["sources"] == expected
+    assert set(wheel["only-include"]) == {"agentrec", *expected}
+    assert [folder for folder in expected if not any((ROOT / folder).iterdir())] == []
