@@ -7,7 +7,6 @@ never as ``"1.0"``; text stays exactly as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -98,13 +97,16 @@ def times(table: Table, column: str) -> NDArray[Any]:
     """
     values = table.frame[column]
     if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return _seconds(table, column, values)
+        _reject(table, column, _absent(values), "every row with a time")
+        return _seconds(values)
     if _first_text(values, DATE):
         texts = values.astype(object).map(lambda value: str(value) if isinstance(value, str) else "")
         fits = texts.map(lambda text: DATE.fullmatch(text) is not None).to_numpy(bool)
         _reject(table, column, _absent(values), "every row with a time")
         _reject(table, column, ~fits, "ISO dates such as '2024-05-31T12:00:00'", missing=False)
-        return _seconds(table, column, pd.to_datetime(texts.str.strip(), format="ISO8601", utc=True, errors="coerce"))
+        parsed = pd.to_datetime(texts.str.strip(), format="ISO8601", utc=True, errors="coerce")
+        _reject(table, column, parsed.isna().to_numpy(bool), "dates that exist", missing=False)
+        return _seconds(parsed)
     return _numbers(table, column, "numbers or ISO dates such as '2024-05-31T12:00:00'")
 
 
@@ -195,8 +197,7 @@ def _number(value: Any) -> int | float:
     return value  # type: ignore[no-any-return]
 
 
-def _seconds(table: Table, column: str, values: pd.Series[Any]) -> NDArray[Any]:
-    _reject(table, column, values.isna().to_numpy(bool), "valid times")
+def _seconds(values: pd.Series[Any]) -> NDArray[Any]:
     naive = values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values
     micros = naive.to_numpy("datetime64[us]").astype(np.int64)
     return micros // 1_000_000 if (micros % 1_000_000 == 0).all() else micros / 1e6
@@ -235,6 +236,3 @@ def _reject(table: Table, column: str, bad: NDArray[np.bool_], expected: str, *,
 
 def _article(role: str) -> str:
     return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
-
-
-Converter = Callable[[Table, str], NDArray[Any]]

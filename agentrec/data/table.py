@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from agentrec.core.errors import DataError
 from agentrec.data.build import Duplicates, build_dataset
 from agentrec.data.columns import Columns, to_columns
 from agentrec.data.dataset import Dataset
@@ -28,7 +27,8 @@ def load_table(
     """Load interactions, and items if given, from CSV or Parquet files.
 
     Args:
-        interactions: one row per interaction: user, item, timestamp or order, rating if there is one.
+        interactions: one row per interaction: user, item, timestamp or order, rating if there is one; or a folder of
+            ``interactions.csv`` and, if there is one, ``items.csv`` (or another suffix).
         items: one row per item: its id and any columns of text.
         columns: which column is what; unnamed ones are recognised by their usual names.
         duplicates: ``"error"`` or ``"drop"`` rows that repeat user, item and order.
@@ -39,31 +39,13 @@ def load_table(
         DataError: a file or a value is not usable; the message names the line.
     """
     path = Path(interactions)
+    if path.is_dir():
+        items = table_in(path, "items") if items is None else items
+        path = table_in(path, "interactions") or path / "interactions.csv"
     table = read_table(path, encoding=encoding)
     item_table = None if items is None else read_table(items, encoding=encoding)
     default = path.resolve().parent.name if path.stem == "interactions" else path.stem
     return build_dataset(name or default, table, item_table, columns=to_columns(columns), duplicates=duplicates)
-
-
-def load_table_folder(
-    folder: Path,
-    *,
-    columns: Columns | Mapping[str, str] | None = None,
-    duplicates: Duplicates = "error",
-    name: str | None = None,
-    encoding: str = "utf-8",
-) -> Dataset:
-    """Load a folder that holds ``interactions.csv`` and, if there is one, ``items.csv`` (or another suffix).
-
-    Raises:
-        DataError: no interactions lie there, or `load_table` refuses them.
-    """
-    interactions = table_in(folder, "interactions")
-    if interactions is None:
-        raise DataError(f"{folder} holds no interactions.csv or interactions.parquet; expected one of them there")
-    return load_table(
-        interactions, table_in(folder, "items"), columns=columns, duplicates=duplicates, name=name, encoding=encoding
-    )
 
 
 def table_in(folder: Path, stem: str) -> Path | None:
