@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -70,6 +71,8 @@ def fit_semantic_ids(
     codebook_size: int = 256,
     seed: int = 0,
     progress: bool = False,
+    vectors_config: Mapping[str, Any] | None = None,
+    quantiser_config: Mapping[str, Any] | None = None,
 ) -> SemanticIDs:
     """Give every item of a data set a semantic ID of its own, by its text.
 
@@ -81,15 +84,18 @@ def fit_semantic_ids(
         codebook_size: K, codes per level.
         seed: of vectors and quantiser.
         progress: show progress bars.
+        vectors_config: further settings of the vectors' method.
+        quantiser_config: further settings of the quantiser; they win over those above.
 
     Raises:
         DataError: the items have no usable texts.
         UnknownNameError: no method has that name.
+        ConfigError: a setting is unknown or out of range.
     """
     module = REGISTRY.module(quantiser)
     settings = {"num_levels": num_levels, "codebook_size": codebook_size, "seed": seed}
-    fitted = module.METHOD(from_mapping(module.Config, settings))
-    table = item_vectors(dataset.require_texts(), vectors, seed=seed, progress=progress)
+    fitted = module.METHOD(from_mapping(module.Config, {**settings, **(quantiser_config or {})}))
+    table = item_vectors(dataset.require_texts(), vectors, vectors_config, seed=seed, progress=progress)
     fitted.fit(table)
     codes = fitted.encode(table)
     resolved = resolve(codes, "append")
@@ -101,8 +107,11 @@ def fit_semantic_ids(
         "vectors": vectors,
         "quantiser": quantiser,
         "collisions": "append",
+        "vectors_config": dict(vectors_config or {}),
+        "quantiser_config": dict(quantiser_config or {}),
         "versions": versions(),
         **settings,
+        "num_levels": len(sizes),
     }
     fitted.stamp(provenance)
     report = health(table, codes, fitted.codebooks, reconstruction=fitted.decode(codes), seed=seed)
@@ -146,6 +155,8 @@ def report_semantic_ids(
         return health(None, codes, books)
     vocabulary.matches(dataset.catalogue.ids)
     seed = made.get("seed", 0)
-    table = item_vectors(dataset.require_texts(), made.get("vectors", "tfidf_svd"), seed=seed)
+    table = item_vectors(
+        dataset.require_texts(), made.get("vectors", "tfidf_svd"), made.get("vectors_config"), seed=seed
+    )
     rebuilt = None if quantiser is None else quantiser.decode(codes)
     return health(table, codes, books, reconstruction=rebuilt, seed=seed)

@@ -140,7 +140,7 @@ def _code(path: str | Path, key: str, token: str, level: int) -> int:
             f"{path}: item {key!r} has {token!r} at level {level + 1}; expected the letter {_letter(level)!r} "
             "there, since levels are lettered in order"
         )
-    if len(match[2]) > 7 or int(match[2]) >= MAX_CODE:
+    if int(match[2]) >= MAX_CODE:
         raise DataError(f"{path}: item {key!r} has the token {_short(token)}; expected a code below {MAX_CODE}")
     return int(match[2])
 

@@ -14,6 +14,7 @@ from agentrec.core.errors import DataError
 from agentrec.core.types import FloatArray, IntArray
 
 CHUNK = 16_384
+SETTLED = 1e-4  # stop when fewer points than this share change their centre
 
 
 def check_vectors(vectors: Any, dimension: int | None = None) -> FloatArray:
@@ -93,7 +94,7 @@ def spherical_centres(points: FloatArray, size: int, *, max_iter: int, seed: int
         moved = directions(means(points, codes, size), 0.0)
         centres = np.where(moved.any(axis=1, keepdims=True), moved, centres)
         before, codes = codes, nearest(points, centres)
-        if np.array_equal(before, codes):
+        if (before != codes).mean() < SETTLED:
             break
     return centres
 

@@ -23,7 +23,7 @@ from agentrec.core.files import array_hash
 from agentrec.core.types import IntArray
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-TOKEN = re.compile(r"<([a-z])_(\d+)>")
+TOKEN = re.compile(r"<([a-z])_(0|[1-9][0-9]{0,8})>")
 
 
 class SIDVocabulary(Artefact):
@@ -154,7 +154,10 @@ class SIDVocabulary(Artefact):
 
     def extend_tokenizer(self, tokenizer: Any) -> int:
         """Add the tokens that a tokenizer lacks; return how many were added."""
-        return int(tokenizer.add_tokens(self.all_tokens))
+        from tokenizers import AddedToken
+
+        # Not normalised: a tokenizer that rewrites its text (lower case, "▁" in front) still finds them inside it.
+        return int(tokenizer.add_tokens([AddedToken(token, normalized=False) for token in self.all_tokens]))
 
     def extend_model(self, model: Any, tokenizer: Any, texts: Sequence[str] | None = None, seed: int = 0) -> None:
         """Resize a model's embeddings to its extended tokenizer and start the new rows.

@@ -79,7 +79,8 @@ def test_collisions_are_resolved_or_refused(tmp_path: Path) -> None:
         ({**GOOD, "milk": ["<a_1>", "<b_-2>"]}, "expected one like"),
         ({**GOOD, "milk": ["<b_1>", "<a_2>"]}, "'<b_1>' at level 1; expected the letter 'a'"),
         ({**GOOD, "milk": ["<a_1>", "<b_1048576>"]}, "expected a code below 1048576"),
-        ({**GOOD, "milk": ["<a_1>", f"<b_{'9' * 5000}>"]}, "expected a code below"),
+        ({**GOOD, "milk": ["<a_1>", f"<b_{'9' * 5000}>"]}, "expected one like"),
+        ({**GOOD, "milk": ["<a_1>", "<b_02>"]}, "expected one like"),
         ({"tea": ["<a_1>"] * 40, "milk": ["<a_1>"] * 40}, "at level 2"),
     ],
 )

@@ -93,7 +93,6 @@ def test_a_model_that_does_not_load_is_a_config_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_library_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agentrec.core.errors.require.__module__", "agentrec.core.errors", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'agentrec\[text\]'"):
         SentenceTransformerEncoder()

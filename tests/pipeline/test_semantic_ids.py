@@ -1,0 +1,87 @@
+"""Texts to semantic IDs as one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agentrec.core.errors import ConfigError, UnknownNameError
+from agentrec.core.types import Catalogue
+from agentrec.pipeline.semantic_ids import fit_semantic_ids, load_quantiser, report_semantic_ids
+
+WORDS = ["red", "blue", "hat", "shoe", "wool", "silk", "large", "small", "lamp", "nail"]
+
+
+class Items:
+    """The least that a data set must offer."""
+
+    fingerprint = "abc"
+
+    def __init__(self, size: int) -> None:
+        rng = np.random.default_rng(0)
+        titles = [" ".join(rng.choice(WORDS, size=3)) for _ in range(size)]
+        self.catalogue = Catalogue(tuple(f"i{item}" for item in range(size)), {"title": tuple(titles)})
+
+    def require_texts(self) -> list[str]:
+        return self.catalogue.texts()
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_parts_of_the_result_agree(tmp_path: Path) -> None:
+    items = Items(120)
+    found = fit_semantic_ids(items, num_levels=2, codebook_size=6, seed=4)
+    assert np.array_equal(found.vocabulary.codes[:, :2], found.quantiser.encode(found.vectors))
+    assert found.vocabulary.item_ids == items.catalogue.ids
+    assert found.vocabulary.provenance["data"] == "abc"
+    assert found.quantiser.provenance == found.vocabulary.provenance
+    assert found.health["num_items"] == len(found.vectors) == 120
+    assert found.vocabulary.level_sizes == (6, 6, found.health["largest_group"])
+    assert found.health["neighbours"]["shared"] > 2 * found.health["neighbours"]["chance"]
+    found.save(tmp_path / "sids")
+    quantiser = load_quantiser(tmp_path / "sids")
+    assert report_semantic_ids(found.vocabulary, items, quantiser) == found.health
+    assert load_quantiser(tmp_path) is None
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_codes_without_collisions_get_no_further_level() -> None:
+    items = Items(4)
+    items.catalogue = Catalogue(items.catalogue.ids, {"title": ("red hat", "blue shoe", "silk lamp", "small nail")})
+    assert fit_semantic_ids(items, num_levels=2, codebook_size=6).vocabulary.num_levels == 2
+
+
+def test_names_and_settings_are_checked() -> None:
+    with pytest.raises(UnknownNameError, match="rq_kmeans"):
+        fit_semantic_ids(Items(5), quantiser="rq_magic")
+    with pytest.raises(ConfigError, match="'num_levels' is 0"):
+        fit_semantic_ids(Items(5), num_levels=0)
+    with pytest.raises(UnknownNameError, match="tfidf_svd"):
+        fit_semantic_ids(Items(5), vectors="word2vec")
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_settings_of_the_parts_are_passed_on() -> None:
+    found = fit_semantic_ids(
+        Items(120),
+        num_levels=2,
+        vectors_config={"embedding_dim": 5},
+        quantiser_config={"level_sizes": [4, 8], "normalise_residuals": False},
+    )
+    assert found.vectors.shape == (120, 5)
+    assert found.vocabulary.level_sizes[:2] == (4, 8)
+    assert found.vocabulary.provenance["quantiser_config"]["level_sizes"] == [4, 8]
+    assert report_semantic_ids(found.vocabulary, Items(120), found.quantiser) == found.health
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_every_level_is_used_on_real_items(data_folder: Path) -> None:
+    from agentrec.data.load import load_dataset
+
+    found = fit_semantic_ids(load_dataset(data_folder / "amazon_scientific"))
+    assert min(level["perplexity"] for level in found.health["levels"]) > 190
+    assert found.health["collision_rate"] < 0.25
+    assert found.health["neighbours"]["shared"] > 0.7
+    assert found.health["neighbours"]["chance"] < 0.01
