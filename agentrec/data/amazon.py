@@ -148,12 +148,12 @@ def _of_others(line: str, wanted: Collection[str]) -> bool:
 def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         content = json.loads(line)
-    except json.JSONDecodeError as broken:
+    except ValueError as broken:
         try:
-            content = ast.literal_eval(line.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            content = _literal(line)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             raise DataError(
-                f"{path} has a line that is not JSON at line {number} ({broken.msg} at column {broken.colno}); "
+                f"{path} has a line that is not JSON at line {number} ({' '.join(str(broken).split())}); "
                 "expected one JSON object per line, so repair or remove it"
             ) from broken
     except RecursionError as error:
@@ -161,6 +161,12 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"{path} has {shown(content)} at line {number}; expected one JSON object per line")
     return content
+
+
+def _literal(line: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # backslashes in reviews are no Python escapes
+        return ast.literal_eval(line.strip())
 
 
 def _first(content: dict[str, Any], names: tuple[str, ...]) -> Any:

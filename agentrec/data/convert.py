@@ -6,6 +6,7 @@ never as ``"1.0"``; text stays exactly as it is.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -61,7 +62,7 @@ def _id_text(value: Any) -> str | None:
         except UnicodeDecodeError:
             return None
     if isinstance(value, (bool, np.bool_, int, np.integer)):
-        return str(value)
+        return str(value) if abs(int(value)) < 10**60 else None
     if isinstance(value, (float, np.floating)) and np.isfinite(value):
         return str(int(value)) if float(value).is_integer() else repr(float(value))
     return None
@@ -151,12 +152,16 @@ def text_of(value: Any) -> str | None:
         or (isinstance(value, (float, np.floating)) and np.isnan(value))
     ):
         return ""
+    if isinstance(value, int):
+        return _id_text(value)
     text = str(value)
     return text if _encodable(text) else None
 
 
 def shown(value: Any) -> str:
     """A value for a message: one line, at most sixty characters."""
+    if isinstance(value, int) and abs(value) >= 10**60:  # Python refuses to print very long numbers
+        return "a whole number of more than sixty digits"
     text = repr(value.item() if isinstance(value, np.generic) else value)
     text = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -166,21 +171,16 @@ def _numbers(table: Table, column: str, expected: str) -> NDArray[Any]:
     """Finite numbers: int64 where all are written as whole numbers, else float64."""
     values = table.frame[column]
     _reject(table, column, _absent(values), expected)
-    if pd.api.types.is_bool_dtype(values.dtype) or not pd.api.types.is_numeric_dtype(values.dtype):
+    if values.dtype.kind not in "iuf":
         values = values.astype(object)
         readable = values.map(_is_number).to_numpy(bool)
         _reject(table, column, ~readable, expected, missing=False)
         values = values.map(_number)
-    if pd.api.types.is_complex_dtype(values.dtype):
-        _reject(table, column, np.ones(len(values), bool), expected, missing=False)
-    if values.dtype == object or not pd.api.types.is_integer_dtype(values.dtype):
-        floats = np.array([float(value) for value in values], np.float64)
-        _reject(table, column, ~np.isfinite(floats), expected, missing=False)
-        if values.dtype != object or not all(isinstance(value, (int, np.integer)) for value in values):
-            return floats
-    fits = np.array([-(2**63) <= int(value) < 2**63 for value in values], bool)
+    found = values.tolist()
+    fits = np.array([-(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value) for value in found])
     _reject(table, column, ~fits, expected, missing=False)
-    return values.to_numpy().astype(np.int64)
+    whole = all(isinstance(value, int) for value in found)
+    return np.array(found, np.int64 if whole else np.float64)
 
 
 def _is_number(value: Any) -> bool:
@@ -194,7 +194,7 @@ def _number(value: Any) -> int | float:
     if isinstance(value, str):
         number = float(value)
         return int(value) if value.strip().lstrip("+-").isdigit() and len(value) < 30 else number
-    return value  # type: ignore[no-any-return]
+    return int(value) if isinstance(value, (int, np.integer)) else float(value)
 
 
 def _seconds(values: pd.Series[Any]) -> NDArray[Any]:

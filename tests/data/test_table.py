@@ -167,6 +167,14 @@ def test_bad_tables_are_refused_in_one_sentence(tmp_path, text, parts):
         assert part in message
 
 
+def test_numbers_too_long_to_print_are_refused():
+    for column in ("user", "order", "title"):
+        frame = pd.DataFrame({"user": ["a"], "item": ["x"], "order": [1], "title": ["t"]}).astype(object)
+        frame[column] = pd.Series([10**5000], dtype=object)
+        with pytest.raises(DataError, match="more than sixty digits"):
+            from_frames(frame, frame[["item", "title"]])
+
+
 def test_bad_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         load_table(tmp_path / "absent.csv")
@@ -194,6 +202,7 @@ def test_duplicates_can_be_dropped(tmp_path):
 odd_values = st.one_of(
     st.none(),
     st.integers(-(2**70), 2**70),
+    st.just(10**100),
     st.floats(),
     st.booleans(),
     st.text(max_size=6),
