@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from agentrec.core.artefact import read_manifest
 from agentrec.core.config import from_mapping
+from agentrec.core.errors import ConfigError
 from agentrec.core.files import whole_folder, write_json
 from agentrec.core.protocols import Quantiser
 from agentrec.core.provenance import versions
@@ -71,8 +72,7 @@ def fit_semantic_ids(
     codebook_size: int = 256,
     seed: int = 0,
     progress: bool = False,
-    vectors_config: Mapping[str, Any] | None = None,
-    quantiser_config: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> SemanticIDs:
     """Give every item of a data set a semantic ID of its own, by its text.
 
@@ -84,18 +84,20 @@ def fit_semantic_ids(
         codebook_size: K, codes per level.
         seed: of vectors and quantiser.
         progress: show progress bars.
-        vectors_config: further settings of the vectors' method.
-        quantiser_config: further settings of the quantiser; they win over those above.
+        settings: further settings of the two methods, ``{"vectors": {...}, "quantiser": {...}}``; those of the
+            quantiser win over the ones above.
 
     Raises:
         DataError: the items have no usable texts.
         UnknownNameError: no method has that name.
         ConfigError: a setting is unknown or out of range.
     """
+    _check_parts(settings or {})
     module = REGISTRY.module(quantiser)
-    settings = {"num_levels": num_levels, "codebook_size": codebook_size, "seed": seed}
-    fitted = module.METHOD(from_mapping(module.Config, {**settings, **(quantiser_config or {})}))
-    table = item_vectors(dataset.require_texts(), vectors, vectors_config, seed=seed, progress=progress)
+    more = {part: dict((settings or {}).get(part, {})) for part in ("vectors", "quantiser")}
+    basic = {"num_levels": num_levels, "codebook_size": codebook_size, "seed": seed}
+    fitted = module.METHOD(from_mapping(module.Config, {**basic, **more["quantiser"]}))
+    table = item_vectors(dataset.require_texts(), vectors, more["vectors"], seed=seed, progress=progress)
     fitted.fit(table)
     codes = fitted.encode(table)
     resolved = resolve(codes, "append")
@@ -107,15 +109,20 @@ def fit_semantic_ids(
         "vectors": vectors,
         "quantiser": quantiser,
         "collisions": "append",
-        "vectors_config": dict(vectors_config or {}),
-        "quantiser_config": dict(quantiser_config or {}),
+        "settings": more,
         "versions": versions(),
-        **settings,
+        **basic,
         "num_levels": len(sizes),
     }
     fitted.stamp(provenance)
     report = health(table, codes, fitted.codebooks, reconstruction=fitted.decode(codes), seed=seed)
     return SemanticIDs(vocabulary.stamp(provenance), fitted, table, report)
+
+
+def _check_parts(settings: Mapping[str, Any]) -> None:
+    unknown = sorted(set(settings) - {"vectors", "quantiser"})
+    if unknown:
+        raise ConfigError(f"settings of semantic IDs have the part {unknown[0]!r}; expected vectors or quantiser")
 
 
 def load_quantiser(folder: str | Path) -> Quantiser | None:
@@ -156,7 +163,7 @@ def report_semantic_ids(
     vocabulary.matches(dataset.catalogue.ids)
     seed = made.get("seed", 0)
     table = item_vectors(
-        dataset.require_texts(), made.get("vectors", "tfidf_svd"), made.get("vectors_config"), seed=seed
+        dataset.require_texts(), made.get("vectors", "tfidf_svd"), made.get("settings", {}).get("vectors"), seed=seed
     )
     rebuilt = None if quantiser is None else quantiser.decode(codes)
     return health(table, codes, books, reconstruction=rebuilt, seed=seed)

@@ -55,6 +55,8 @@ def test_codes_without_collisions_get_no_further_level() -> None:
 def test_names_and_settings_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="rq_kmeans"):
         fit_semantic_ids(Items(5), quantiser="rq_magic")
+    with pytest.raises(ConfigError, match="the part 'quantizer'; expected vectors or quantiser"):
+        fit_semantic_ids(Items(5), settings={"quantizer": {}})
     with pytest.raises(ConfigError, match="'num_levels' is 0"):
         fit_semantic_ids(Items(5), num_levels=0)
     with pytest.raises(UnknownNameError, match="tfidf_svd"):
@@ -66,12 +68,11 @@ def test_settings_of_the_parts_are_passed_on() -> None:
     found = fit_semantic_ids(
         Items(120),
         num_levels=2,
-        vectors_config={"embedding_dim": 5},
-        quantiser_config={"level_sizes": [4, 8], "normalise_residuals": False},
+        settings={"vectors": {"embedding_dim": 5}, "quantiser": {"level_sizes": [4, 8], "normalise_residuals": False}},
     )
     assert found.vectors.shape == (120, 5)
     assert found.vocabulary.level_sizes[:2] == (4, 8)
-    assert found.vocabulary.provenance["quantiser_config"]["level_sizes"] == [4, 8]
+    assert found.vocabulary.provenance["settings"]["quantiser"]["level_sizes"] == [4, 8]
     assert report_semantic_ids(found.vocabulary, Items(120), found.quantiser) == found.health
 
 

@@ -43,7 +43,7 @@ def language_model(kind: str, rows: int = len(WORDS)) -> Any:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config).eval()
     spread = torch.linspace(0.5, 2, rows)[:, None]
-    for layer in {model.get_input_embeddings(), model.get_output_embeddings()}:
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
         layer.weight.data = torch.randn(rows, 16) * spread + 0.3
     model.tie_weights()
     return model
