@@ -104,8 +104,10 @@ def _advance(url: str, part: Path, target: Path, *, progress: bool) -> bool:
         headers |= {"Range": f"bytes={have}-", "If-Range": tag.read_text(encoding="utf-8")}
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT) as answer:
-            resumed = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-            start = have if resumed else 0
+            start = have if answer.status == 206 else 0
+            if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                part.unlink()  # another range than the one asked for: start over
+                return False
             _remember(tag, answer.headers)
             length = answer.headers.get("Content-Length")
             total = None if length is None else start + int(length)

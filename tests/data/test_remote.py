@@ -28,6 +28,7 @@ class Shelf(http.server.ThreadingHTTPServer):
         self.files: dict[str, bytes] = {"/file.bin": CONTENT}
         self.cuts, self.cut_at = 0, 300_000
         self.tags = True
+        self.shift = 0  # how far Content-Range is from what was asked for
         self.asked: list[str | None] = []
 
     @property
@@ -53,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(206 if wanted else 200)
         if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {start + shelf.shift}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(content) - start))
         if shelf.tags:
             self.send_header("ETag", tag)
@@ -128,6 +129,13 @@ def test_a_server_without_versions_starts_over(shelf, tmp_path):
     fetch(f"{shelf.url}/file.bin", tmp_path / "file.bin")
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert shelf.asked == [None, None]
+
+
+def test_a_server_that_sends_another_range_is_asked_for_everything(shelf, tmp_path):
+    shelf.cuts, shelf.shift = 1, 5
+    fetch(f"{shelf.url}/file.bin", tmp_path / "file.bin")
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+    assert shelf.asked == [None, "bytes=300000-", None]
 
 
 def test_a_complete_part_is_not_stuck(shelf, tmp_path):
