@@ -9,7 +9,7 @@
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-bash scripts/install.sh train dev
+bash scripts/install.sh train text dev
 python=${AGENTREC_VENV:-.venv}/bin/python
 
 markers='not slow and not gpu'
