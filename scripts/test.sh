@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests: all that are quick, or with --all the slow ones too.
 #
-#   scripts/test.sh [--all] [pytest arguments]      for example: scripts/test.sh tests/core -k files
+#   scripts/test.sh [--all] [pytest arguments]      for example: scripts/test.sh tests/data -k split
 #
 # AGENTREC_DATA   folder of real data sets; default: shared/data beside this repository, where that exists. Tests that
 #                 need it are skipped without it.
