@@ -24,7 +24,8 @@ Examples:
     agentrec train sft --data runs/data --sids runs/sids --out runs/qwen --model Qwen/Qwen3-0.6B \
         --form instruction --lora_rank 16
 
-    accelerate launch --num_processes 2 -m agentrec.training.sft --data runs/data --sids runs/sids --out runs/generator
+    accelerate launch --multi_gpu --num_processes 2 -m agentrec.training.sft --data runs/data --sids runs/sids \
+        --out runs/generator
 """
 
 

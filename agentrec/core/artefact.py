@@ -8,8 +8,9 @@ has ``save_pretrained``, ``from_pretrained`` (folder or hub name) and ``push_to_
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from agentrec.core.errors import ArtefactError
+from agentrec.core.errors import AgentrecError, ArtefactError
 from agentrec.core.files import read_json, whole_folder, write_json
 
 FORMAT = 1
@@ -93,7 +94,8 @@ class Artefact(ModelHubMixin):
         config, arrays = self.state()
         manifest = {"format": FORMAT, "room": self.room, "method": self.method}
         write_json(save_directory / MANIFEST, {**manifest, "config": config, "provenance": self.provenance})
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, save_directory / ARRAYS)
+        with writing_weights(save_directory):
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, save_directory / ARRAYS)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
@@ -129,6 +131,24 @@ class Artefact(ModelHubMixin):
         summary = (type(self).__doc__ or "").strip().partition("\n")[0]
         names = {"room": self.room, "method": self.method, "module": type(self).__module__, "name": type(self).__name__}
         return ModelCard(CARD.format(summary=summary, rows=rows, **names))
+
+
+@contextlib.contextmanager
+def writing_weights(path: str | Path) -> Iterator[None]:
+    """Give the errors by which safetensors and torch report a full disk one type.
+
+    Raises:
+        AgentrecError: weights could not be written under ``path``.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in text and "unexpected pos" not in text:
+            raise
+        raise AgentrecError(
+            f"{path} could not be written ({text.splitlines()[0]}); free space or choose another folder"
+        ) from error
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def check_size(recommender: Recommender, num_items: int, name: str) -> None:
     found = getattr(recommender, "num_items", None)
     if not callable(getattr(recommender, "recommend", None)) or found is None:
         raise RecommenderError(
-            f"{name!r} is of type {type(recommender).__name__}; expected a recommender, that is an object with `num_items` "
+            f"{name!r} is of type {type(recommender).__name__}; expected a recommender, an object with `num_items` "
             "and `recommend(histories, n, exclude_seen=...)`"
         )
     if found != num_items:

@@ -7,11 +7,12 @@ or not at all. Training writes it, serving reads it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agentrec.core.artefact import FORMAT, MANIFEST, read_manifest
+from agentrec.core.artefact import FORMAT, MANIFEST, read_manifest, writing_weights
 from agentrec.core.errors import ArtefactError
 from agentrec.core.files import whole_folder, write_json
 from agentrec.core.protocols import Saved
@@ -73,11 +74,26 @@ def write_generator(
     provenance: Mapping[str, Any],
 ) -> None:
     """Write the parts into an existing folder."""
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with no_bars(), writing_weights(folder):
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     vocabulary.save_pretrained(folder / SIDS)
     manifest = {"format": FORMAT, "room": ROOM, "method": METHOD_NAME}
     write_json(folder / MANIFEST, {**manifest, "config": dict(config), "provenance": dict(provenance)})
+
+
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Keep transformers from drawing its bars for reading and writing weights, and put back what was set."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def read_generator(folder: str | Path) -> SavedGenerator:
@@ -97,8 +113,9 @@ def read_generator(folder: str | Path) -> SavedGenerator:
             "another folder"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
+        with no_bars():
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+            model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
     except (OSError, SafetensorError, ValueError, RuntimeError) as error:
         raise ArtefactError(
             f"the checkpoint in {folder} cannot be read ({str(error).splitlines()[0]}); it is truncated or incomplete, "

@@ -2,11 +2,13 @@
 
 Two data forms (`agentrec.prompts.forms`): the sequence form trains every next item of a user in one pass, the
 instruction form trains one chat per target. Rows come tokenised, with labels; batches are bucketed by length
-(`agentrec.training.batches`); the loss is the mean over all label tokens of the optimiser step, whatever the number of
-processes. Any flag of `trl.SFTConfig` (and so of transformers) is accepted, ``report_to`` included.
+(`agentrec.training.batches`); the loss is the mean over all label tokens of the optimiser step, whatever the number
+of processes. Any flag of `trl.SFTConfig` (and so of transformers) is accepted, ``report_to`` included.
 
-A killed run resumes at its last complete checkpoint and ends with the same losses. ``accelerate launch -m
-agentrec.training.sft --data D --sids S --out O`` trains in several processes.
+A killed run resumes at its last complete checkpoint and ends with the same losses. Several processes give the losses
+of one process with as many times the batch: ``accelerate launch --multi_gpu --num_processes 2 -m
+agentrec.training.sft --data D --sids S --out O``, on CPUs with ``--use_cpu true`` behind it (the option ``--cpu`` of
+accelerate 1.15 starts a single process).
 
 What it does not know: test rows. Only the training histories of the split are read.
 """
@@ -27,9 +29,9 @@ from safetensors import SafetensorError, safe_open
 from transformers import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer, TrlParser
 
-from agentrec.core.artefact import plain
+from agentrec.core.artefact import plain, writing_weights
 from agentrec.core.config import setting
-from agentrec.core.errors import ConfigError, DataError
+from agentrec.core.errors import AgentrecError, ConfigError, DataError
 from agentrec.core.provenance import versions
 from agentrec.core.types import Catalogue, Histories
 from agentrec.data.load import load_dataset
@@ -181,7 +183,8 @@ def run_trainer(
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(QuietProgress)
-    trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
+    with writing_weights(args.output_dir):
+        trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
     log = loss_log(trainer.state.log_history)
     if trainer.is_world_process_zero():
         for hook in hooks:
@@ -317,4 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except AgentrecError as error:
+        sys.exit(f"error: {error}")

@@ -27,7 +27,10 @@ class Case:
 
     def padded(self, side: str = "left") -> tuple[torch.Tensor, torch.Tensor]:
         width = max(map(len, self.prompts))
-        ids, mask = torch.zeros(len(self.prompts), width, dtype=torch.long), torch.zeros(len(self.prompts), width).long()
+        ids, mask = (
+            torch.zeros(len(self.prompts), width, dtype=torch.long),
+            torch.zeros(len(self.prompts), width).long(),
+        )
         for row, prompt in enumerate(self.prompts):
             place = slice(width - len(prompt), width) if side == "left" else slice(0, len(prompt))
             ids[row, place], mask[row, place] = torch.tensor(prompt), 1

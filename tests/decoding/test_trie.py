@@ -21,7 +21,9 @@ def walk(trie: Trie, codes: list[int]) -> int:
 @st.composite
 def catalogues(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
     sizes = tuple(draw(st.lists(st.integers(1, 5), min_size=1, max_size=5)))
-    rows = draw(st.lists(st.tuples(*(st.integers(0, size - 1) for size in sizes)), min_size=1, max_size=40, unique=True))
+    rows = draw(
+        st.lists(st.tuples(*(st.integers(0, size - 1) for size in sizes)), min_size=1, max_size=40, unique=True)
+    )
     return np.array(rows, np.int64), sizes
 
 

@@ -43,7 +43,7 @@ def test_a_task_is_loaded_by_name_or_by_path(tmp_path):
 def test_what_is_no_task_is_refused(tmp_path):
     with pytest.raises(UnknownNameError, match=r"no evaluation task 'nothing'; those that exist are .*next_item"):
         load_task("nothing")
-    with pytest.raises(UnknownNameError, match="nothing.py"):
+    with pytest.raises(UnknownNameError, match=r"nothing\.py"):
         load_task(tmp_path / "nothing.py")
     (tmp_path / "half.py").write_text("Config = int\n")
     with pytest.raises(ConfigError, match="has no 'run'; expected a task with"):

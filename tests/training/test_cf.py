@@ -46,8 +46,12 @@ def test_closed_form_models_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ("name", "settings", "error"),
-    [("sasrek", {}, UnknownNameError), ("sasrec", {"embeding_dim": 3}, ConfigError), ("sasrec", {"embedding_dim": 7}, ConfigError)],
+    [
+        ("sasrek", {}, UnknownNameError),
+        ("sasrec", {"embeding_dim": 3}, ConfigError),
+        ("sasrec", {"embedding_dim": 7}, ConfigError),
+    ],
 )
 def test_mistakes_are_named(name: str, settings: dict, error: type[Exception]) -> None:
-    with pytest.raises(error, match="sasrec|embedding_dim"):
+    with pytest.raises(error, match=r"sasrec|embedding_dim"):
         cf.train_cf(name, tiny_world(), model=settings)

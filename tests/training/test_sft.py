@@ -1,4 +1,4 @@
-"""SFT: the planted order is learned, seeds repeat, a kill loses nothing, two processes equal one with twice the batch."""
+"""SFT: the planted order is learned, seeds repeat, a kill loses nothing, two processes equal one of twice the batch."""
 
 import json
 import os
@@ -137,15 +137,15 @@ def test_a_killed_run_resumes_with_the_same_losses(tmp_path: Path, command: list
 
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, command: list[str]) -> None:
     """`accelerate launch` on two CPU processes (gloo): the same losses as one process, without dropout."""
-    common = [*command, "--dropout", "0", "--max_steps", "14", "--seed", "3"]
+    common = [*command, "--dropout", "0", "--max_steps", "12", "--seed", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     one = [*common, "--per_device_train_batch_size", "12", "--out", str(tmp_path / "one")]
-    two = [*common, "--per_device_train_batch_size", "6", "--out", str(tmp_path / "two")]
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
+    two = [*common, "--per_device_train_batch_size", "6", "--use_cpu", "true", "--out", str(tmp_path / "two")]
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     quiet = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     subprocess.run([sys.executable, *one], check=True, env=environment, capture_output=True)
     done = subprocess.run([sys.executable, *launch, *quiet, *two], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     losses = [np.array([entry["loss"] for entry in log_of(tmp_path / name)]) for name in ("one", "two")]
-    assert len(losses[0]) == 14
+    assert len(losses[0]) == 12
     assert np.allclose(losses[0], losses[1], rtol=2e-4)

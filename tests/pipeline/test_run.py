@@ -1,0 +1,112 @@
+"""A whole recipe on a small simulated shop: every step once, the same result twice, mistakes named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agentrec.core.errors import ConfigError, DataError, UnknownNameError
+from agentrec.data.shop import Shop, ShopConfig
+from agentrec.pipeline.recipe import Recipe, read_recipe, recipe_names
+from agentrec.pipeline.run import run_recipe
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop") / "data"
+    Shop.generate(ShopConfig(num_users=150, num_items=60)).dataset.save_pretrained(folder)
+    return folder
+
+
+def small(source: Path, **changes: object) -> Recipe:
+    content = {
+        "data": {"source": str(source)},
+        "sids": {"num_levels": 2, "codebook_size": 8},
+        "recommenders": {
+            "popularity": {},
+            "transitions": {"model": {"window": 2}},
+            "sasrec": {"model": {"embedding_dim": 16, "num_layers": 1}, "training": {"epochs": 2}},
+            "generator": {
+                "method": "generative",
+                "config": {"max_items": 10},
+                "training": {"num_train_epochs": 1, "per_device_train_batch_size": 16},
+            },
+            "oracle": {},
+        },
+        "evaluate": {"bootstrap": 50},
+        **changes,
+    }
+    return Recipe.from_dict(content)
+
+
+def without_time(folder: Path) -> dict:
+    content = json.loads((folder / "evaluation" / "result.json").read_text())
+    content.pop("created_at")
+    return content
+
+
+@pytest.mark.filterwarnings("ignore:tfidf_svd:agentrec.core.errors.DataWarning")
+def test_the_whole_path_twice_gives_the_same_result_and_keeps_its_steps(shop: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    first = run_recipe(small(shop), tmp_path / "a", say=said.append)
+    assert [line for line in said if "kept" in line] == []
+    assert list(first.result.recommenders) == ["popularity", "transitions", "sasrec", "generator", "oracle"]
+    best = first.result.recommenders["oracle"]["ndcg@10"].mean
+    assert all(
+        metrics["ndcg@10"].mean < best for name, metrics in first.result.recommenders.items() if name != "oracle"
+    )
+    assert first.report.is_file()
+    assert first.shown is not None
+    assert len(first.shown.recommended) == 5
+    run_recipe(small(shop), tmp_path / "b")
+    assert without_time(tmp_path / "a") == without_time(tmp_path / "b")
+    said.clear()
+    run_recipe(small(shop), tmp_path / "a", say=said.append)
+    kept = [line.partition(":")[0] for line in said if "kept" in line]
+    assert kept == ["data", "popularity", "transitions", "sasrec", "sids", "generator"]
+
+
+def test_only_what_changed_is_done_again(shop: Path, tmp_path: Path) -> None:
+    rows = {"popularity": {}, "transitions": {}}
+    run_recipe(small(shop, recommenders=rows), tmp_path / "a")
+    said: list[str] = []
+    changed = {"popularity": {}, "transitions": {"model": {"window": 1}}}
+    run_recipe(small(shop, recommenders=changed), tmp_path / "a", say=said.append)
+    assert said == ["data: kept, nothing changed", "popularity: kept, nothing changed", "transitions: working",
+                    "evaluation: working"]  # fmt: skip
+
+
+def test_shipped_recipes_can_be_read() -> None:
+    assert "quickstart" in recipe_names()
+    for name in recipe_names():
+        assert read_recipe(name).recommenders
+
+
+def test_own_data_takes_the_place_of_the_shop_and_of_its_oracle() -> None:
+    recipe = read_recipe("quickstart").on("a.csv", "b.csv")
+    assert (recipe.data.source, recipe.data.items) == ("a.csv", "b.csv")
+    assert "oracle" not in recipe.recommenders
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ({"recomenders": {}}, ConfigError, "no section 'recomenders'"),
+        ({"recommenders": {"sasrek": {}}}, UnknownNameError, "method 'sasrek'"),
+        ({"data": {"sorce": "shop"}}, ConfigError, "no setting 'sorce'"),
+        ({"evaluate": {"part": "train"}}, ConfigError, "'part' is 'train'"),
+    ],
+)
+def test_mistakes_are_named(content: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Recipe.from_dict(content)
+
+
+def test_a_failed_run_leaves_no_half_step(tmp_path: Path) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("user,item,order\nu,a,0\nu,b,1\n")
+    with pytest.raises(DataError, match="at least 3"):
+        run_recipe(small(table, recommenders={"popularity": {}}), tmp_path / "out")
+    assert not (tmp_path / "out" / "popularity").exists()
+    with pytest.raises(ConfigError, match="names no recommender"):
+        run_recipe(small(table, recommenders={}), tmp_path / "out")
