@@ -103,40 +103,39 @@ class Run:
 
     def recommender(self, label: str, method: Method, dataset: Dataset, split: Split) -> Recommender:
         """Train one recommender, or open it where it is already trained."""
-        seed = self.recipe.seed
         if method.method == ORACLE:
             from agentrec.data.shop import Shop
 
             return Shop.from_dataset(dataset).oracle()
         if method.method == GENERATIVE:
-            from agentrec.training import sft
-
-            config = from_mapping(sft.Config, method.config)
-            vocabulary = self.sids(dataset)
-            training = {"seed": seed, **method.training}
-            key = [plain(method), seed, split.fingerprint, vocabulary.fingerprint]
-
-            def make(folder: Path) -> None:
-                sft.train_sft(
-                    split,
-                    vocabulary,
-                    dataset.catalogue,
-                    folder,
-                    config=config,
-                    training=training,
-                    progress=self.progress,
-                )
+            folder = self._generator(label, method, dataset, split)
         else:
-            from agentrec.training import cf
+            folder = self._cf(label, method, split)
+        return load_recommender(folder, catalogue=dataset.catalogue)
 
-            settings = from_mapping(cf.Config, {"seed": seed, **method.training})
-            key = [plain(method), seed, split.fingerprint]
+    def _generator(self, label: str, method: Method, dataset: Dataset, split: Split) -> Path:
+        from agentrec.training import sft
 
-            def make(folder: Path) -> None:
-                trained = cf.train_cf(method.method, split, model=method.model, config=settings, progress=self.progress)
-                trained.save_pretrained(folder)
+        config, vocabulary = from_mapping(sft.Config, method.config), self.sids(dataset)
+        training = {"seed": self.recipe.seed, **method.training}
 
-        return load_recommender(self.step(label, key, make), catalogue=dataset.catalogue)
+        def make(folder: Path) -> None:
+            sft.train_sft(
+                split, vocabulary, dataset.catalogue, folder, config=config, training=training, progress=self.progress
+            )
+
+        return self.step(label, [plain(method), training, split.fingerprint, vocabulary.fingerprint], make)
+
+    def _cf(self, label: str, method: Method, split: Split) -> Path:
+        from agentrec.training import cf
+
+        config = from_mapping(cf.Config, {"seed": self.recipe.seed, **method.training})
+
+        def make(folder: Path) -> None:
+            trained = cf.train_cf(method.method, split, model=method.model, config=config, progress=self.progress)
+            trained.save_pretrained(folder)
+
+        return self.step(label, [plain(method), plain(config), split.fingerprint], make)
 
 
 def run_recipe(
