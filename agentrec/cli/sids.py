@@ -17,7 +17,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON
 
 
 @app.command("fit")
-def fit_ids(  # noqa: PLR0917 - one parameter per option; typer passes them by name
+def fit_ids(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes them by name
     data: Data,
     out: Out,
     vectors: Annotated[
@@ -25,7 +25,10 @@ def fit_ids(  # noqa: PLR0917 - one parameter per option; typer passes them by n
     ] = "tfidf_svd",
     quantiser: Annotated[str, typer.Option(help="Method that turns vectors into codes.")] = "rq_kmeans",
     levels: Annotated[int, typer.Option(help="Codes per item, before colliding items are told apart.")] = 3,
-    codebook_size: Annotated[int, typer.Option(help="Codes per level.")] = 256,
+    codebook_size: Annotated[
+        int | None, typer.Option(help="Codes per level; default: by size of the catalogue.")
+    ] = None,
+    text_column: Annotated[list[str] | None, typer.Option(help="Text column to read; repeat it; default: all.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of vectors and quantiser.")] = 0,
     json_: JsonFlag = False,
 ) -> None:
@@ -46,6 +49,7 @@ def fit_ids(  # noqa: PLR0917 - one parameter per option; typer passes them by n
         quantiser=quantiser,
         num_levels=levels,
         codebook_size=codebook_size,
+        text_columns=text_column,
         seed=seed,
         progress=not json_,
     )

@@ -163,12 +163,23 @@ class Catalogue:
         known = self.columns.get("title", ("",) * len(self))
         return tuple(title or item for title, item in zip(known, self.ids, strict=True))
 
-    def texts(self) -> list[str]:
-        """All text columns of each item joined into one string; empty where an item has none."""
-        columns = list(self.columns.values())
-        if not columns:
+    def texts(self, columns: Sequence[str] | None = None) -> list[str]:
+        """Text columns of each item joined into one string; empty where an item has none.
+
+        Args:
+            columns: names of the columns, all by default.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        unknown = next((name for name in columns or () if name not in self.columns), None)
+        if unknown is not None:
+            raise DataError(f"items have no text column {unknown!r}; those that exist are {', '.join(self.columns)}")
+        chosen = list(self.columns if columns is None else columns)
+        if not chosen:
             return [""] * len(self)
-        return [". ".join(part for part in row if part) for row in zip(*columns, strict=True)]
+        rows = zip(*(self.columns[name] for name in chosen), strict=True)
+        return [". ".join(part for part in row if part) for row in rows]
 
     def index(self) -> dict[str, int]:
         """Item id -> item index."""

@@ -127,8 +127,11 @@ class Dataset(Artefact):
         names = pack([*sorted(arrays), *self.catalogue.columns, str(self.interactions.has_timestamps)])
         return array_hash(*names, *(arrays[key] for key in sorted(arrays)))
 
-    def require_texts(self) -> list[str]:
+    def require_texts(self, columns: Sequence[str] | None = None) -> list[str]:
         """One text per item, for encoders and prompts.
+
+        Args:
+            columns: names of the text columns to join, all by default.
 
         Returns:
             N strings, none empty: an item without text is represented by its id, and a DataWarning says so.
@@ -136,7 +139,7 @@ class Dataset(Artefact):
         Raises:
             DataError: no item at all has a text.
         """
-        texts = self.catalogue.texts()
+        texts = self.catalogue.texts(columns)
         missing = [index for index, text in enumerate(texts) if not text.strip()]
         if len(missing) == len(texts):
             raise DataError(

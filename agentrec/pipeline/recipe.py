@@ -3,7 +3,7 @@
 .. code-block:: yaml
 
     data: {source: shop}
-    sids: {vectors: tfidf_svd, quantiser: rq_kmeans, num_levels: 3, codebook_size: 256}
+    sids: {vectors: tfidf_svd, quantiser: rq_kmeans, num_levels: 3}
     recommenders:
       popularity: {}
       sasrec: {training: {epochs: 20}}
@@ -46,7 +46,8 @@ class Sids:
     vectors: str = setting("tfidf_svd", "method of agentrec.vectors, or a sentence-transformers model")
     quantiser: str = setting("rq_kmeans", "method of agentrec.semantic_ids")
     num_levels: int = setting(3, "levels before collisions are resolved")
-    codebook_size: int = setting(256, "codes per level")
+    codebook_size: int | None = setting(None, "codes per level; by default it suits the size of the catalogue")
+    text_columns: list[str] | None = field(default=None, metadata={"help": "text columns that describe an item"})
     index: str | None = setting(None, "import this index.json instead of fitting")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from agentrec.core.artefact import read_manifest
 from agentrec.core.config import from_mapping
@@ -35,8 +37,8 @@ class Described(Protocol):
     def fingerprint(self) -> str:
         """A hash of the data."""
 
-    def require_texts(self) -> list[str]:
-        """One text per item."""
+    def require_texts(self, columns: Sequence[str] | None = None) -> list[str]:
+        """One text per item, from some text columns or all."""
 
 
 class SemanticIDs(NamedTuple):
@@ -63,13 +65,14 @@ class SemanticIDs(NamedTuple):
             write_index(self.vocabulary, temporary / INDEX)
 
 
-def fit_semantic_ids(
+def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     dataset: Described,
     *,
     vectors: str = "tfidf_svd",
     quantiser: str = "rq_kmeans",
     num_levels: int = 3,
-    codebook_size: int = 256,
+    codebook_size: int | None = None,
+    text_columns: Sequence[str] | None = None,
     seed: int = 0,
     progress: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -81,7 +84,8 @@ def fit_semantic_ids(
         vectors: a method of `agentrec.vectors`, or the name or folder of a sentence-transformers model.
         quantiser: a method of `agentrec.semantic_ids`.
         num_levels: L; a further level tells colliding items apart, where there are any.
-        codebook_size: K, codes per level.
+        codebook_size: K, codes per level; by default `suitable_codebook_size` of the catalogue.
+        text_columns: which text columns describe an item, all by default.
         seed: of vectors and quantiser.
         progress: show progress bars.
         settings: further settings of the two methods, ``{"vectors": {...}, "quantiser": {...}}``; those of the
@@ -95,9 +99,10 @@ def fit_semantic_ids(
     _check_parts(settings or {})
     module = REGISTRY.module(quantiser)
     more = {part: dict((settings or {}).get(part, {})) for part in ("vectors", "quantiser")}
-    basic = {"num_levels": num_levels, "codebook_size": codebook_size, "seed": seed}
+    size = suitable_codebook_size(len(dataset.catalogue)) if codebook_size is None else codebook_size
+    basic = {"num_levels": num_levels, "codebook_size": size, "seed": seed}
     fitted = module.METHOD(from_mapping(module.Config, {**basic, **more["quantiser"]}))
-    table = item_vectors(dataset.require_texts(), vectors, more["vectors"], seed=seed, progress=progress)
+    table = item_vectors(dataset.require_texts(text_columns), vectors, more["vectors"], seed=seed, progress=progress)
     fitted.fit(table)
     codes = fitted.encode(table)
     resolved = resolve(codes, "append")
@@ -108,6 +113,7 @@ def fit_semantic_ids(
         "data": dataset.fingerprint,
         "vectors": vectors,
         "quantiser": quantiser,
+        "text_columns": None if text_columns is None else list(text_columns),
         "collisions": "append",
         "settings": more,
         "versions": versions(),
@@ -117,6 +123,15 @@ def fit_semantic_ids(
     fitted.stamp(provenance)
     report = health(table, codes, fitted.codebooks, reconstruction=fitted.decode(codes), seed=seed)
     return SemanticIDs(vocabulary.stamp(provenance), fitted, table, report)
+
+
+def suitable_codebook_size(num_items: int) -> int:
+    """K such that about 16 items share a first code: a power of two from 16 to 256.
+
+    Wider levels leave most codes of a small catalogue with one item, and a generator then learns nothing of what items
+    have in common; narrower ones make colliding items, which only an arbitrary number tells apart.
+    """
+    return int(2 ** np.clip(round(np.log2(max(1, num_items) / 16)), 4, 8))
 
 
 def _check_parts(settings: Mapping[str, Any]) -> None:
@@ -163,7 +178,10 @@ def report_semantic_ids(
     vocabulary.matches(dataset.catalogue.ids)
     seed = made.get("seed", 0)
     table = item_vectors(
-        dataset.require_texts(), made.get("vectors", "tfidf_svd"), made.get("settings", {}).get("vectors"), seed=seed
+        dataset.require_texts(made.get("text_columns")),
+        made.get("vectors", "tfidf_svd"),
+        made.get("settings", {}).get("vectors"),
+        seed=seed,
     )
     rebuilt = None if quantiser is None else quantiser.decode(codes)
     return health(table, codes, books, reconstruction=rebuilt, seed=seed)

@@ -7,8 +7,8 @@ of processes. Any flag of `trl.SFTConfig` (and so of transformers) is accepted, 
 
 A killed run resumes at its last complete checkpoint and ends with the same losses. Several processes give the losses
 of one process with as many times the batch: ``accelerate launch --multi_gpu --num_processes 2 -m
-agentrec.training.sft --data D --sids S --out O``, on CPUs with ``--use_cpu true`` behind it (the option ``--cpu`` of
-accelerate 1.15 starts a single process).
+agentrec.training.sft --data D --sids S --out O``, on CPUs too (the option ``--cpu`` of accelerate 1.15 starts a single
+process).
 
 What it does not know: test rows. Only the training histories of the split are read.
 """
@@ -53,6 +53,7 @@ COMMON = {
     "save_total_limit": 2,
     "report_to": "none",
     "bf16": False,
+    "use_cpu": not torch.accelerator.is_available(),
     "dataloader_pin_memory": torch.cuda.is_available(),
     "gradient_checkpointing": False,
     "max_length": None,

@@ -7,9 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentrec.core.errors import ConfigError, UnknownNameError
+from agentrec.core.errors import ConfigError, DataError, UnknownNameError
 from agentrec.core.types import Catalogue
-from agentrec.pipeline.semantic_ids import fit_semantic_ids, load_quantiser, report_semantic_ids
+from agentrec.pipeline.semantic_ids import (
+    fit_semantic_ids,
+    load_quantiser,
+    report_semantic_ids,
+    suitable_codebook_size,
+)
 
 WORDS = ["red", "blue", "hat", "shoe", "wool", "silk", "large", "small", "lamp", "nail"]
 
@@ -24,8 +29,8 @@ class Items:
         titles = [" ".join(rng.choice(WORDS, size=3)) for _ in range(size)]
         self.catalogue = Catalogue(tuple(f"i{item}" for item in range(size)), {"title": tuple(titles)})
 
-    def require_texts(self) -> list[str]:
-        return self.catalogue.texts()
+    def require_texts(self, columns: list[str] | None = None) -> list[str]:
+        return self.catalogue.texts(columns)
 
 
 @pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
@@ -86,3 +91,17 @@ def test_every_level_is_used_on_real_items(data_folder: Path) -> None:
     assert found.health["collision_rate"] < 0.25
     assert found.health["neighbours"]["shared"] > 0.7
     assert found.health["neighbours"]["chance"] < 0.01
+
+
+def test_the_codebook_suits_the_catalogue() -> None:
+    sizes = [suitable_codebook_size(items) for items in (1, 60, 600, 4_344, 12_101, 10**6)]
+    assert sizes == [16, 16, 32, 256, 256, 256]
+
+
+def test_text_columns_decide_what_is_read() -> None:
+    titles, noise = ("red tent", "blue tent", "red mug", "blue mug"), ("x y", "z w", "z w", "x y")
+    catalogue = Catalogue(("1", "2", "3", "4"), {"title": titles, "noise": noise})
+    assert catalogue.texts(["noise"]) == list(noise)
+    assert catalogue.texts() == ["red tent. x y", "blue tent. z w", "red mug. z w", "blue mug. x y"]
+    with pytest.raises(DataError, match="no text column 'brand'; those that exist are title, noise"):
+        catalogue.texts(["brand"])

@@ -140,7 +140,7 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, command: l
     common = [*command, "--dropout", "0", "--max_steps", "12", "--seed", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     one = [*common, "--per_device_train_batch_size", "12", "--out", str(tmp_path / "one")]
-    two = [*common, "--per_device_train_batch_size", "6", "--use_cpu", "true", "--out", str(tmp_path / "two")]
+    two = [*common, "--per_device_train_batch_size", "6", "--out", str(tmp_path / "two")]
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     quiet = ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     subprocess.run([sys.executable, *one], check=True, env=environment, capture_output=True)
