@@ -10,11 +10,13 @@
       generator: {method: generative, config: {model: qwen3-tiny}, training: {num_train_epochs: 10}}
     evaluate: {part: test}
 
-A recommender's ``method`` is its label unless said otherwise. Unknown keys are refused, with the keys that exist.
+A recommender's ``method`` is its label unless said otherwise; a generative one may have ``sids`` of its own. Unknown
+keys are refused, with the keys that exist.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +61,7 @@ class Method:
     model: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of the model"})
     config: dict[str, Any] = field(default_factory=dict, metadata={"help": "generative: settings of sft.Config"})
     training: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of its training"})
+    sids: dict[str, Any] = field(default_factory=dict, metadata={"help": "generative: other semantic IDs than `sids`"})
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,8 @@ class Recipe:
             raise ConfigError(f"a recipe has no section {unknown[0]!r}; those that exist are {', '.join(known)}")
         rows = content.get("recommenders") or {}
         return cls(
-            data=from_mapping(Data, content.get("data") or {}),
-            sids=from_mapping(Sids, content.get("sids") or {}),
+            data=from_mapping(Data, _expanded(content.get("data") or {})),
+            sids=from_mapping(Sids, _expanded(content.get("sids") or {})),
             recommenders={label: _method(label, values or {}) for label, values in rows.items()},
             evaluate=from_mapping(Evaluate, content.get("evaluate") or {}),
             show=from_mapping(Show, content.get("show") or {}),
@@ -134,6 +137,19 @@ def recipe_names() -> list[str]:
     return sorted(file.stem for file in resource_folder("recipes").glob("*.yaml"))
 
 
+def _expanded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths may name environment variables, as ``${AGENTREC_DATA}/...``.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
+    found = {key: os.path.expandvars(value) if isinstance(value, str) else value for key, value in values.items()}
+    unset = next((value for value in found.values() if isinstance(value, str) and "${" in value), None)
+    if unset is not None:
+        raise ConfigError(f"{unset!r} names an environment variable that is not set; expected a path, so export it")
+    return found
+
+
 def _find(name: str | Path) -> Path:
     if Path(name).suffix in {".yaml", ".yml"}:
         return Path(name)
@@ -146,7 +162,8 @@ def _find(name: str | Path) -> Path:
 
 
 def _method(label: str, values: Mapping[str, Any]) -> Method:
-    method = from_mapping(Method, {"method": label, **values})
+    method = from_mapping(Method, {"method": label, **values, "sids": _expanded(values.get("sids") or {})})
+    from_mapping(Sids, method.sids)
     known = [*Registry("agentrec.models").names(), GENERATIVE, ORACLE]
     if method.method not in known:
         raise UnknownNameError(

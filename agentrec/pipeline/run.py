@@ -6,8 +6,9 @@ training inside its last checkpoint). ``steps.json`` keeps the key each finished
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, leave_one_out
 from agentrec.evaluation.result import Result
 from agentrec.evaluation.run import evaluate
-from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe
+from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe, Sids
 from agentrec.pipeline.semantic_ids import fit_semantic_ids
 from agentrec.semantic_ids.index_json import read_index
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
@@ -70,7 +71,9 @@ class Run:
             self.say(f"{name}: kept, nothing changed")
             return folder
         self.say(f"{name}: working")
+        start = time.perf_counter()
         make(folder)
+        self.say(f"{name}: done in {time.perf_counter() - start:.0f} s")
         write_json(self.out / STEPS, {**self._done(), name: json_hash(key)})
         return folder
 
@@ -87,9 +90,9 @@ class Run:
         self.step("data", dataset.fingerprint, dataset.save_pretrained)
         return dataset
 
-    def sids(self, dataset: Dataset) -> SIDVocabulary:
+    def sids(self, name: str, want: Sids, dataset: Dataset) -> SIDVocabulary:
         """Fit or import semantic IDs."""
-        want, seed = self.recipe.sids, self.recipe.seed
+        seed = self.recipe.seed
 
         def make(folder: Path) -> None:
             if want.index is not None:
@@ -99,7 +102,7 @@ class Run:
             fit_semantic_ids(dataset, **settings, seed=seed, progress=self.progress).save(folder)
 
         index = None if want.index is None else json_hash(read_json(want.index))
-        return SIDVocabulary.from_pretrained(self.step("sids", [plain(want), index, seed, dataset.fingerprint], make))
+        return SIDVocabulary.from_pretrained(self.step(name, [plain(want), index, seed, dataset.fingerprint], make))
 
     def recommender(self, label: str, method: Method, dataset: Dataset, split: Split) -> Recommender:
         """Train one recommender, or open it where it is already trained."""
@@ -116,7 +119,9 @@ class Run:
     def _generator(self, label: str, method: Method, dataset: Dataset, split: Split) -> Path:
         from agentrec.training import sft
 
-        config, vocabulary = from_mapping(sft.Config, method.config), self.sids(dataset)
+        config = from_mapping(sft.Config, method.config)
+        want = replace(self.recipe.sids, **method.sids)
+        vocabulary = self.sids(f"{label}-sids" if method.sids else "sids", want, dataset)
         training = {"seed": self.recipe.seed, **method.training}
 
         def make(folder: Path) -> None:
