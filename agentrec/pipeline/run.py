@@ -129,7 +129,8 @@ class Run:
                 split, vocabulary, dataset.catalogue, folder, config=config, training=training, progress=self.progress
             )
 
-        return self.step(label, [plain(method), training, split.fingerprint, vocabulary.fingerprint], make)
+        settings = {**sft.defaults(config), **training}  # a changed default trains again
+        return self.step(label, [plain(config), settings, split.fingerprint, vocabulary.fingerprint], make)
 
     def _cf(self, label: str, method: Method, split: Split) -> Path:
         from agentrec.training import cf

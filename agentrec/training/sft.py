@@ -43,7 +43,13 @@ from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.training.batches import LengthSampler
 from agentrec.training.dropout import add_residual_dropout
 
-SCRATCH = {"learning_rate": 2e-3, "weight_decay": 0.1, "per_device_train_batch_size": 32, "num_train_epochs": 12.0}
+SCRATCH = {
+    "learning_rate": 2e-3,
+    "weight_decay": 0.1,
+    "adam_beta2": 0.98,
+    "per_device_train_batch_size": 32,
+    "num_train_epochs": 12.0,
+}
 PRETRAINED = {"learning_rate": 1e-4, "weight_decay": 0.01, "per_device_train_batch_size": 16, "num_train_epochs": 3.0}
 COMMON = {
     "lr_scheduler_type": "cosine",
