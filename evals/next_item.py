@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from agentrec.core.config import setting
-from agentrec.core.errors import ConfigError, UnknownNameError
+from agentrec.core.errors import ArtefactError, ConfigError, UnknownNameError
 from agentrec.core.protocols import Recommender
 from agentrec.core.registry import Registry
 from agentrec.data.dataset import Dataset
@@ -105,7 +105,14 @@ def _recommender(text: str, dataset: Dataset, split: Split, settings: Settings, 
     if path.is_dir():
         from agentrec.serving.load import load_recommender
 
-        return load_recommender(path, catalogue=dataset.catalogue)
+        loaded = load_recommender(path, catalogue=dataset.catalogue)
+        made_from = getattr(loaded, "provenance", {}).get("split", split.fingerprint)
+        if made_from != split.fingerprint:
+            raise ArtefactError(
+                f"{path} was trained on the split {made_from}, and this data gives {split.fingerprint}; expected the "
+                "same, or it may have seen the targets, so train it on this data"
+            )
+        return loaded
     if text == "oracle":
         from agentrec.data.shop import Shop
 

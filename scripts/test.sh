@@ -3,8 +3,7 @@
 #
 #   scripts/test.sh [--all] [pytest arguments]      for example: scripts/test.sh tests/data -k split
 #
-# AGENTREC_DATA   folder of real data sets; default: shared/data beside this repository, where that exists. Tests that
-#                 need it are skipped without it.
+# AGENTREC_DATA   folder of real data sets; tests that need it are skipped without it.
 # Tests run on two processes with one thread each; `-n 0` runs them in one process, for a debugger.
 set -euo pipefail
 
@@ -16,10 +15,6 @@ markers='not slow and not gpu'
 if [[ ${1:-} == --all ]]; then
   markers='not gpu'
   shift
-fi
-if [[ -z ${AGENTREC_DATA:-} && -d ../shared/data ]]; then
-  AGENTREC_DATA=$(cd ../shared/data && pwd -P)
-  export AGENTREC_DATA
 fi
 export OMP_NUM_THREADS=1 # two processes that each start a thread per core are slower than one
 exec "$python" -m pytest -m "$markers" -n 2 --dist loadfile "$@"

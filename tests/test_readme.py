@@ -31,7 +31,9 @@ def test_every_verb_and_option_exists() -> None:
     for words in verbs:
         path = [word for word in words[1:3] if re.fullmatch(r"[a-z]+", word)]
         path = path if words[1] in {"data", "sids", "train", "eval"} else path[:1]
-        help_text = CliRunner().invoke(app, [*path, "--help"], terminal_width=200).output
+        done = CliRunner().invoke(app, [*path, "--help"], terminal_width=200)
+        assert done.exit_code == 0, words
+        help_text = done.output
         for option in (word for word in words if word.startswith("--")):
             assert option in help_text, (words, option)
 

@@ -50,6 +50,8 @@ def main() -> None:
         app()
     except AgentrecError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        _fail(f"the library {error.name!r} is not installed; install it with `pip install 'agentrec[train]'`")
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}; check the path, the rights and the free space")
     except MemoryError:

@@ -72,16 +72,13 @@ def import_ids(
         agentrec sids import --data DATA --index index.json --out runs/sids
     """
     from agentrec.core.errors import ConfigError
-    from agentrec.core.provenance import versions
     from agentrec.data.load import load_dataset
-    from agentrec.pipeline.semantic_ids import report_semantic_ids
-    from agentrec.semantic_ids.index_json import read_index
+    from agentrec.pipeline.semantic_ids import import_semantic_ids, report_semantic_ids
 
     if collisions not in ("append", "error"):
         raise ConfigError(f"option --collisions is {collisions!r}; expected append or error")
     dataset = load_dataset(data)
-    vocabulary = read_index(index, dataset.catalogue.ids, collisions="append" if collisions == "append" else "error")
-    vocabulary.stamp({**vocabulary.provenance, "data": dataset.fingerprint, "versions": versions()})
+    vocabulary = import_semantic_ids(dataset, index, collisions="append" if collisions == "append" else "error")
     vocabulary.save_pretrained(out)
     _print(_summary(vocabulary, report_semantic_ids(vocabulary), out), json_)
 

@@ -90,8 +90,7 @@ def _pairs(texts: list[str] | None) -> dict[str, Any]:
     Raises:
         ConfigError: a text is no pair.
     """
-    import yaml
-
+    from agentrec.core.config import parse_yaml
     from agentrec.core.errors import ConfigError
 
     found = {}
@@ -99,5 +98,5 @@ def _pairs(texts: list[str] | None) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise ConfigError(f"setting {text!r} is no pair; expected name=value")
-        found[name] = yaml.safe_load(value)
+        found[name] = parse_yaml(value)
     return found

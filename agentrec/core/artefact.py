@@ -21,10 +21,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from agentrec.core.errors import AgentrecError, ArtefactError
-from agentrec.core.files import read_json, whole_folder, write_json
+from agentrec.core.files import DISK_ERRORS, MANIFEST, read_json, whole_folder, write_json
 
 FORMAT = 1
-MANIFEST = "agentrec.json"
 ARRAYS = "arrays.safetensors"
 
 Arrays = dict[str, NDArray[Any]]
@@ -112,25 +111,34 @@ class Artefact(ModelHubMixin):
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> Self:
-        folder = Path(model_id)
-        if not folder.is_dir():
-            folder = Path(snapshot_download(model_id, **kwargs))
+        folder = local_folder(model_id, **kwargs)
         manifest = read_manifest(folder)
         if (manifest["room"], manifest["method"]) != (cls.room, cls.method):
             raise ArtefactError(
                 f"{folder} holds {manifest['room']}/{manifest['method']}; expected {cls.room}/{cls.method}, "
                 "so point to another folder"
             )
-        return cls.from_state(manifest["config"], read_arrays(folder / ARRAYS)).stamp(manifest["provenance"])
+        arrays = read_arrays(folder / ARRAYS)
+        try:
+            made = cls.from_state(manifest["config"], arrays)
+        except (KeyError, TypeError, RuntimeError, IndexError) as error:
+            raise ArtefactError(
+                f"{folder} lacks or misspells a part ({' '.join(str(error).split())}); write or copy it again"
+            ) from error
+        return made.stamp(manifest["provenance"])
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The README of the folder, from the manifest."""
         config, _ = self.state()
-        facts = {name: value for name, value in {**config, **self.provenance}.items() if len(str(value)) < 200}
-        rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items())
         summary = (type(self).__doc__ or "").strip().partition("\n")[0]
         names = {"room": self.room, "method": self.method, "module": type(self).__module__, "name": type(self).__name__}
-        return ModelCard(CARD.format(summary=summary, rows=rows, **names))
+        return ModelCard(card_text({**config, **self.provenance}, summary=summary, **names))
+
+
+def card_text(facts: Mapping[str, Any], **names: str) -> str:
+    """The text of a model card: what it is, how to open it, and its facts, the long ones left out."""
+    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if len(str(value)) < 200)
+    return CARD.format(rows=rows, **names)
 
 
 @contextlib.contextmanager
@@ -144,10 +152,31 @@ def writing_weights(path: str | Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
         text = str(error)
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in text and "unexpected pos" not in text:
+        said = any(words in text for words in ("PytorchStreamWriter", "unexpected pos", "I/O error"))
+        if not said and getattr(error, "errno", None) not in DISK_ERRORS:
             raise
         raise AgentrecError(
             f"{path} could not be written ({text.splitlines()[0]}); free space or choose another folder"
+        ) from error
+
+
+def local_folder(name: str | Path, **kwargs: Any) -> Path:
+    """A local folder as it is, or the downloaded copy of a hub repository.
+
+    Args:
+        name: a folder, or ``owner/name`` on the hub.
+        kwargs: as `huggingface_hub.snapshot_download`.
+
+    Raises:
+        ArtefactError: no such folder, and no repository of that name can be fetched.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        return Path(snapshot_download(str(name), **kwargs))
+    except (OSError, ValueError) as error:
+        raise ArtefactError(
+            f"{name} is neither a folder nor a hub repository that can be fetched; check the path or the name"
         ) from error
 
 
@@ -164,6 +193,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else manifest
         raise ArtefactError(f"{folder / MANIFEST} has format {found!r}; this version reads format {FORMAT}")
+    missing = sorted({"room", "method", "config", "provenance"} - set(manifest))
+    if missing:
+        raise ArtefactError(f"{folder / MANIFEST} has no {missing[0]!r}; it was edited, so write or copy it again")
     return manifest
 
 

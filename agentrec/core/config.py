@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -48,14 +49,24 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if hint is float and isinstance(value, str):  # YAML reads 1e-3 as text
-        try:
-            return float(value)
-        except ValueError:
-            pass
+    kind = typing.get_origin(hint) or hint
+    if kind in (dict, list) and not isinstance(value, kind):
+        raise ConfigError(f"setting {name!r} is {value!r}; expected a {'mapping' if kind is dict else 'list'}")
     if hint in (bool, int, float, str) and type(value) is not hint:
         raise ConfigError(f"setting {name!r} is {value!r}; expected a value of type {hint.__name__}")
     return value
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML safely; ``1e-3`` is a number, as in YAML 1.2, where PyYAML alone reads a text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """SafeLoader with the numbers of YAML 1.2."""
+
+    pattern = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", pattern, list("-+.0123456789"))
+    return yaml.load(text, Loader)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -67,7 +78,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist; expected a YAML file there, so check its name") from error
     except yaml.YAMLError as error:

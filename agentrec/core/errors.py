@@ -43,6 +43,10 @@ class DataWarning(AgentrecWarning):
     """Data was accepted, with something a user should know."""
 
 
+class TrainingWarning(AgentrecWarning):
+    """Training does something a user may not expect."""
+
+
 def require(module: str, extra: str) -> None:
     """Raise unless an optional library can be imported.
 

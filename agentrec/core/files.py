@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrec.core.errors import AgentrecError, ArtefactError
+
+MANIFEST = "agentrec.json"  # marks a folder that we wrote
+DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EIO,
+}
 
 
 @contextlib.contextmanager
@@ -44,9 +58,10 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it takes the place of ``path``, on failure it is removed.
 
     Raises:
-        AgentrecError: the disk is full or the folder cannot be written.
+        AgentrecError: the disk is full, the folder cannot be written, or what lies there is no artefact of ours.
     """
     path = Path(path)
+    _check_replaceable(path)
     with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -56,12 +71,26 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             if path.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
                 path.replace(old / path.name)
-                temporary.replace(path)
-                shutil.rmtree(old, ignore_errors=True)
+                try:
+                    temporary.replace(path)
+                except OSError:
+                    (old / path.name).replace(path)
+                    raise
+                finally:
+                    shutil.rmtree(old, ignore_errors=True)
             else:
                 temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to put a folder in the place of somebody's files."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file()):
+        raise AgentrecError(
+            f"{path} exists and was not written by agentrec; expected a new or empty folder or an older artefact, so "
+            "choose another"
+        )
 
 
 @contextlib.contextmanager
@@ -69,6 +98,8 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
         raise AgentrecError(
             f"{path} could not be written: {error.strerror or error}; free space or choose another folder (nothing "
             "half-written was left)"

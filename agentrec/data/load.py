@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
-from agentrec.core.artefact import MANIFEST
 from agentrec.core.errors import ConfigError, DataError
+from agentrec.core.files import MANIFEST
 from agentrec.data.amazon import SUFFIXES as JSON_SUFFIXES
 from agentrec.data.amazon import load_amazon
 from agentrec.data.build import Duplicates

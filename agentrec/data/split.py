@@ -80,10 +80,6 @@ class Split:
         )
 
 
-def _arrays(histories: Histories) -> tuple[IntArray, IntArray, IntArray]:
-    return histories.users, histories.offsets, histories.items
-
-
 def _vault(held_out: Mapping[Part, HeldOut]) -> Callable[[Part], HeldOut]:
     """Keep held-out rows in a closure, where no attribute, repr or iteration reaches them."""
     kept = dict(held_out)

@@ -3,8 +3,8 @@
 ``tables[l][s, c]`` is the state reached from state s of level l by code c, or ``-1``. Level 0 has the one state 0. The
 states of the next level are numbered in the order of their sorted prefixes; behind the last level stand item indexes.
 Memory
-is ``4 * sum_l states_l * K_l`` bytes (25 MB for 12,000 items with 256 codes); the index of large catalogues is another
-class behind the same protocol (`agentrec.core.protocols.Constraint`).
+is ``4 * sum_l states_l * K_l`` bytes (25 MB for 12,000 items with 256 codes); larger catalogues want
+another class behind the same protocol (`agentrec.core.protocols.Constraint`).
 """
 
 from __future__ import annotations

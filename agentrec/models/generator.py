@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agentrec.core.artefact import FORMAT, MANIFEST, read_manifest, writing_weights
+from agentrec.core.artefact import FORMAT, card_text, read_manifest, writing_weights
 from agentrec.core.errors import ArtefactError
-from agentrec.core.files import whole_folder, write_json
+from agentrec.core.files import MANIFEST, whole_folder, write_json
 from agentrec.core.protocols import Saved
 
 ROOM, METHOD_NAME = "serving", "generative"
 SIDS = "sids"
+SUMMARY = "A causal language model that writes semantic IDs of real items."
 LOG = "training_log.json"
 
 
@@ -78,6 +79,9 @@ def write_generator(
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     vocabulary.save_pretrained(folder / SIDS)
+    names = {"module": "agentrec.serving.generative", "name": "GenerativeRecommender"}
+    card = card_text({**config, **provenance}, summary=SUMMARY, room=ROOM, method=METHOD_NAME, **names)
+    (folder / "README.md").write_text(card, encoding="utf-8")
     manifest = {"format": FORMAT, "room": ROOM, "method": METHOD_NAME}
     write_json(folder / MANIFEST, {**manifest, "config": dict(config), "provenance": dict(provenance)})
 

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from agentrec.core.artefact import Arrays, Artefact, plain
 from agentrec.core.config import from_mapping, setting
+from agentrec.core.errors import ConfigError
 from agentrec.core.types import FloatArray, Histories, IntArray, Recommendations
 from agentrec.models.ranking import counts, recommend_by_scores
 
@@ -30,6 +31,11 @@ class Config:
     window: int = setting(3, "count pairs up to this many steps apart")
     recent: int = setting(6, "score by this many latest items of the history")
     power: float = setting(0.5, "divide a row by its sum to this power")
+
+    def __post_init__(self) -> None:
+        for name in ("window", "recent"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more steps")
 
 
 class Transitions(Artefact):

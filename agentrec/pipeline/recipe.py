@@ -17,6 +17,7 @@ keys are refused, with the keys that exist.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ from agentrec.core.registry import Registry
 from agentrec.core.resources import resource_folder
 
 GENERATIVE, ORACLE = "generative", "oracle"
+LABEL = re.compile(r"\w[\w.-]*")
+STEP_NAMES = frozenset({"data", "sids", "evaluation"})
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,13 @@ class Show:
 
 
 @dataclass(frozen=True)
+class Seed:
+    """The one setting at the top level."""
+
+    seed: int = setting(0, "of weights, batches, quantisers and the bootstrap")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything from data to report."""
 
@@ -105,14 +115,14 @@ class Recipe:
         unknown = sorted(set(content) - set(known))
         if unknown:
             raise ConfigError(f"a recipe has no section {unknown[0]!r}; those that exist are {', '.join(known)}")
-        rows = content.get("recommenders") or {}
+        rows = _section("recommenders", content.get("recommenders"))
         return cls(
-            data=from_mapping(Data, _expanded(content.get("data") or {})),
-            sids=from_mapping(Sids, _expanded(content.get("sids") or {})),
-            recommenders={label: _method(label, values or {}) for label, values in rows.items()},
-            evaluate=from_mapping(Evaluate, content.get("evaluate") or {}),
-            show=from_mapping(Show, content.get("show") or {}),
-            seed=int(content.get("seed", 0)),
+            data=from_mapping(Data, _expanded(_section("data", content.get("data")))),
+            sids=from_mapping(Sids, _expanded(_section("sids", content.get("sids")))),
+            recommenders={label: _method(label, _section(str(label), values)) for label, values in rows.items()},
+            evaluate=from_mapping(Evaluate, _section("evaluate", content.get("evaluate"))),
+            show=from_mapping(Show, _section("show", content.get("show"))),
+            seed=from_mapping(Seed, {"seed": content.get("seed", 0)}).seed,
         )
 
     def on(self, interactions: str | Path, items: str | Path | None) -> Self:
@@ -161,9 +171,24 @@ def _find(name: str | Path) -> Path:
     return resource_folder("recipes") / f"{name}.yaml"
 
 
-def _method(label: str, values: Mapping[str, Any]) -> Method:
-    method = from_mapping(Method, {"method": label, **values, "sids": _expanded(values.get("sids") or {})})
+def _section(name: str, values: Any) -> Mapping[str, Any]:
+    if not isinstance(values or {}, Mapping):
+        raise ConfigError(f"section {name!r} is {values!r}; expected a mapping of settings")
+    return values or {}
+
+
+def _method(label: Any, values: Mapping[str, Any]) -> Method:
+    if not isinstance(label, str) or not LABEL.fullmatch(label) or label in STEP_NAMES or label.endswith("-sids"):
+        raise ConfigError(
+            f"a recommender has the label {label!r}; expected letters, digits, '_', '-' and '.', and none of "
+            f"{', '.join(sorted(STEP_NAMES))}, because it names a folder"
+        )
+    method = from_mapping(Method, {"method": label, **values, "sids": _expanded(_section("sids", values.get("sids")))})
     from_mapping(Sids, method.sids)
+    unused = ("model",) if method.method == GENERATIVE else ("config", "sids")
+    ignored = next((name for name in unused if getattr(method, name)), None)
+    if ignored is not None:
+        raise ConfigError(f"recommender {label!r} of method {method.method!r} has no use for {ignored!r}; remove it")
     known = [*Registry("agentrec.models").names(), GENERATIVE, ORACLE]
     if method.method not in known:
         raise UnknownNameError(

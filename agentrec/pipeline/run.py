@@ -25,8 +25,7 @@ from agentrec.data.split import Split, leave_one_out
 from agentrec.evaluation.result import Result
 from agentrec.evaluation.run import evaluate
 from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe, Sids
-from agentrec.pipeline.semantic_ids import fit_semantic_ids
-from agentrec.semantic_ids.index_json import read_index
+from agentrec.pipeline.semantic_ids import fit_semantic_ids, import_semantic_ids
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.serving.load import load_recommender
 
@@ -96,7 +95,7 @@ class Run:
 
         def make(folder: Path) -> None:
             if want.index is not None:
-                read_index(want.index, dataset.catalogue.ids, collisions="append").save_pretrained(folder)
+                import_semantic_ids(dataset, want.index).save_pretrained(folder)
                 return
             settings = {name: value for name, value in plain(want).items() if name != "index"}
             fit_semantic_ids(dataset, **settings, seed=seed, progress=self.progress).save(folder)
@@ -129,8 +128,9 @@ class Run:
                 split, vocabulary, dataset.catalogue, folder, config=config, training=training, progress=self.progress
             )
 
-        settings = {**sft.defaults(config), **training}  # a changed default trains again
-        return self.step(label, [plain(config), settings, split.fingerprint, vocabulary.fingerprint], make)
+        settings = {**sft.defaults(config), **training}  # a changed default trains again, another machine does not
+        shaping = {name: value for name, value in settings.items() if name in sft.SHAPING}
+        return self.step(label, [plain(config), shaping, split.fingerprint, vocabulary.fingerprint], make)
 
     def _cf(self, label: str, method: Method, split: Split) -> Path:
         from agentrec.training import cf
@@ -141,7 +141,8 @@ class Run:
             trained = cf.train_cf(method.method, split, model=method.model, config=config, progress=self.progress)
             trained.save_pretrained(folder)
 
-        return self.step(label, [plain(method), plain(config), split.fingerprint], make)
+        model = [plain(settings) for settings in cf.model_settings(method.method, method.model)]
+        return self.step(label, [method.method, model, plain(config), split.fingerprint], make)
 
 
 def run_recipe(

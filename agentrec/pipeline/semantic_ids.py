@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from agentrec.core.registry import Registry
 from agentrec.core.types import Catalogue, FloatArray
 from agentrec.semantic_ids.collisions import resolve
 from agentrec.semantic_ids.health import health
-from agentrec.semantic_ids.index_json import write_index
+from agentrec.semantic_ids.index_json import read_index, write_index
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.vectors.item_vectors import item_vectors
 
@@ -123,6 +123,23 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     fitted.stamp(provenance)
     report = health(table, codes, fitted.codebooks, reconstruction=fitted.decode(codes), seed=seed)
     return SemanticIDs(vocabulary.stamp(provenance), fitted, table, report)
+
+
+def import_semantic_ids(
+    dataset: Described, index: str | Path, *, collisions: Literal["append", "error"] = "append"
+) -> SIDVocabulary:
+    """Take over published semantic IDs for the items of a data set.
+
+    Args:
+        dataset: its items must be those of the file.
+        index: an ``index.json``; see `agentrec.semantic_ids.index_json.read_index`.
+        collisions: append a level where items share all codes, or refuse.
+
+    Raises:
+        DataError: the file is no index, or not of these items.
+    """
+    vocabulary = read_index(index, dataset.catalogue.ids, collisions=collisions)
+    return vocabulary.stamp({**vocabulary.provenance, "data": dataset.fingerprint, "versions": versions()})
 
 
 def suitable_codebook_size(num_items: int) -> int:

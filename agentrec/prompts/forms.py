@@ -22,6 +22,7 @@ from agentrec.core.types import Histories, IntArray
 from agentrec.prompts.files import Prompt
 
 IGNORE = -100
+PROMPTS = ("sft/next_item_system", "sft/next_item_user")
 
 
 class Example(NamedTuple):
@@ -115,8 +116,8 @@ class InstructionForm:
             )
 
     @cached_property
-    def _texts(self) -> tuple[Prompt, Prompt]:
-        return Prompt.load("sft/next_item_system"), Prompt.load("sft/next_item_user")
+    def _texts(self) -> list[Prompt]:
+        return [Prompt.load(name) for name in PROMPTS]
 
     def messages(self, history: IntArray) -> list[dict[str, str]]:
         """The chat up to the user's turn."""
@@ -146,7 +147,13 @@ class InstructionForm:
 
     def settings(self) -> dict[str, Any]:
         """See `Form`."""
-        return {"form": self.name, "max_items": self.max_items, "targets_per_user": self.targets_per_user}
+        read = {"max_items": self.max_items, "targets_per_user": self.targets_per_user}
+        return {"form": self.name, **read, "prompts": prompt_hashes()}
+
+
+def prompt_hashes() -> list[str]:
+    """Content hashes of the prompt files of the instruction form: a model belongs to the words it was trained on."""
+    return [Prompt.load(name).hash for name in PROMPTS]
 
 
 def build_form(
@@ -157,7 +164,12 @@ def build_form(
     Raises:
         ConfigError: no form has that name.
     """
-    known = {name: value for name, value in settings.items() if name != "form"}
+    known = {name: value for name, value in settings.items() if name not in ("form", "prompts")}
+    if settings.get("prompts") not in (None, prompt_hashes()):
+        raise ConfigError(
+            f"the model was trained on other prompts than {' and '.join(PROMPTS)} hold now; put the old texts back or "
+            "train it again"
+        )
     if settings["form"] == SequenceForm.name:
         bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         return SequenceForm(item_tokens, bos, **known)

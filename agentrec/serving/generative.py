@@ -13,9 +13,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from huggingface_hub import ModelCard
 
-from agentrec.core.artefact import Arrays, Artefact
+from agentrec.core.artefact import Arrays, Artefact, local_folder
 from agentrec.core.errors import ArtefactError, ConfigError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import PAD, Catalogue, Histories, IntArray, Recommendations
@@ -112,7 +111,7 @@ class GenerativeRecommender(Artefact):
         Args:
             histories: U users.
             n: list length, at most the beam width.
-            exclude_seen: leave out the user's own items.
+            exclude_seen: leave out the user's own items; the beam grows by their number, so that they take no place.
             num_beams: beam width M; the recommender's own by default, widened to n.
             constraint: other allowed items than the whole catalogue.
 
@@ -125,13 +124,24 @@ class GenerativeRecommender(Artefact):
         items = np.full((len(histories), n), PAD, np.int64)
         scores = np.full((len(histories), n), -np.inf, np.float32)
         prompts = [self.form.prompt(history) for history in histories]
-        for rows in batches_by_tokens([len(prompt) for prompt in prompts], beams * self.vocabulary.num_levels):
-            seen = _seen(histories.take(rows)) if exclude_seen else None
-            items[rows], scores[rows] = self._search([prompts[row] for row in rows], n, beams, seen, constraint)
+        lengths = np.array([len(prompt) for prompt in prompts], np.int64)
+        widths = widened(beams, histories.lengths) if exclude_seen else np.full(len(histories), beams)
+        for width in np.unique(widths).tolist():
+            group = np.flatnonzero(widths == width)
+            for part in batches_by_tokens(lengths[group].tolist(), width * self.vocabulary.num_levels):
+                rows = group[part]
+                seen = _seen(histories.take(rows)) if exclude_seen else None
+                found = self._search([prompts[row] for row in rows], n, width, seen, constraint)
+                items[rows], scores[rows] = found
         return Recommendations(items, scores)
 
     def _search(
-        self, prompts: Sequence[Sequence[int]], n: int, beams: int, seen: IntArray | None, constraint: Constraint | None
+        self,
+        prompts: Sequence[Sequence[int]],
+        n: int,
+        beams: int,
+        seen: IntArray | None,
+        constraint: Constraint | None,
     ) -> tuple[IntArray, Any]:
         ids, mask = pad_left(prompts, self.tokenizer.pad_token_id)
         with self._precision():
@@ -164,13 +174,8 @@ class GenerativeRecommender(Artefact):
             pretrained_model_name_or_path: a local folder or a repository name.
             kwargs: ``catalogue`` and ``device`` as in `load`; the rest goes to huggingface_hub.
         """
-        from huggingface_hub import snapshot_download
-
         own = {name: kwargs.pop(name) for name in ("catalogue", "device") if name in kwargs}
-        folder = Path(pretrained_model_name_or_path)
-        if not folder.is_dir():
-            folder = Path(snapshot_download(str(pretrained_model_name_or_path), **kwargs))
-        return cls.load(folder, **own)
+        return cls.load(local_folder(pretrained_model_name_or_path, **kwargs), **own)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Config for the model card; weights are saved by transformers."""
@@ -180,10 +185,6 @@ class GenerativeRecommender(Artefact):
     def from_state(cls, config: Mapping[str, Any], arrays: Arrays) -> Self:
         """Not the way in: a generator is more than arrays."""
         raise ArtefactError("a generator is opened by GenerativeRecommender.load(folder), not from arrays")
-
-    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """The README of the folder."""
-        return super().generate_model_card(*args, **kwargs)
 
 
 def batches_by_tokens(lengths: Sequence[int], beam_tokens: int) -> Iterator[IntArray]:
@@ -196,6 +197,15 @@ def batches_by_tokens(lengths: Sequence[int], beam_tokens: int) -> Iterator[IntA
             stop += 1
         yield order[start:stop].astype(np.int64)
         start = stop
+
+
+def widened(beams: int, seen: IntArray) -> IntArray:
+    """Beam width per user that still holds ``beams`` items when all seen ones are struck out.
+
+    Powers of two above ``beams``, so that users share batches and a user's width does not depend on who else is there.
+    """
+    needed = beams + seen
+    return np.where(seen > 0, 2 ** np.ceil(np.log2(np.maximum(needed, 1))), beams).astype(np.int64)
 
 
 def _seen(histories: Histories) -> IntArray:

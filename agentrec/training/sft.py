@@ -3,7 +3,8 @@
 Two data forms (`agentrec.prompts.forms`): the sequence form trains every next item of a user in one pass, the
 instruction form trains one chat per target. Rows come tokenised, with labels; batches are bucketed by length
 (`agentrec.training.batches`); the loss is the mean over all label tokens of the optimiser step, whatever the number
-of processes. Any flag of `trl.SFTConfig` (and so of transformers) is accepted, ``report_to`` included.
+of processes. Flags of `trl.SFTConfig` (and so of transformers) are accepted, ``report_to`` included; the
+folder of checkpoints, the preparation of rows and resuming are decided here.
 
 A killed run resumes at its last complete checkpoint and ends with the same losses. Several processes give the losses
 of one process with as many times the batch: ``accelerate launch --multi_gpu --num_processes 2 -m
@@ -18,6 +19,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +33,8 @@ from trl import SFTConfig, SFTTrainer, TrlParser
 
 from agentrec.core.artefact import plain, writing_weights
 from agentrec.core.config import setting
-from agentrec.core.errors import AgentrecError, ConfigError, DataError
+from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, DataError, TrainingWarning
+from agentrec.core.files import json_hash, read_json, write_json
 from agentrec.core.provenance import versions
 from agentrec.core.types import Catalogue, Histories
 from agentrec.data.load import load_dataset
@@ -66,6 +69,26 @@ COMMON = {
 }
 
 
+SHAPING = (
+    "learning_rate",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "max_grad_norm",
+    "optim",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "max_steps",
+    "label_smoothing_factor",
+    "bf16",
+    "seed",
+)
+
+
 @dataclass(frozen=True)
 class Config:
     """What is trained; how it is optimised stands in `trl.SFTConfig`."""
@@ -74,9 +97,18 @@ class Config:
     form: str = setting("sequence", "sequence (loss on every item) or instruction (chat with titles)")
     max_items: int = setting(50, "latest items of a history that the model reads")
     targets_per_user: int = setting(5, "instruction form: training rows per user")
-    dropout: float = setting(0.3, "residual dropout of a model trained from scratch; 0 for pretrained ones")
+    dropout: float = setting(0.3, "residual dropout of a preset; pretrained models keep their own")
     lora_rank: int = setting(0, "rank of LoRA adapters on all linear layers; 0 trains all weights")
     num_beams: int = setting(20, "beam width the trained recommender starts with")
+
+    def __post_init__(self) -> None:
+        if self.form not in ("sequence", "instruction"):
+            raise ConfigError(f"form is {self.form!r}; expected sequence or instruction")
+        for name, least in (("max_items", 1), ("targets_per_user", 1), ("num_beams", 1), ("lora_rank", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout is {self.dropout}; expected 0 or more and less than 1")
 
 
 class SIDTrainer(SFTTrainer):  # type: ignore[misc]
@@ -155,8 +187,8 @@ def training_arguments(config: Config, overrides: Mapping[str, Any], *, progress
     values = {**defaults(config), "disable_tqdm": not progress, **overrides}
     try:
         return SFTConfig(**values)
-    except TypeError as error:
-        raise ConfigError(f"a training setting is not known to trl.SFTConfig: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"trl.SFTConfig refuses a training setting: {' '.join(str(error).split())}") from error
 
 
 def defaults(config: Config) -> dict[str, Any]:
@@ -190,21 +222,24 @@ def run_trainer(
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(QuietProgress)
+    made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "rows": len(rows), "config": plain(config)}
+    made_from |= {"training": {**chosen(args), "processes": trainer.accelerator.num_processes}}
+    with trainer.accelerator.main_process_first():
+        start = resumable_checkpoint(args.output_dir, made_from)
     with writing_weights(args.output_dir):
-        trainer.train(resume_from_checkpoint=last_complete_checkpoint(args.output_dir))
+        trainer.train(resume_from_checkpoint=start)
     log = loss_log(trainer.state.log_history)
     if trainer.is_world_process_zero():
         for hook in hooks:
             hook.remove()
         model = trainer.accelerator.unwrap_model(trainer.model)
-        made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "seed": args.seed, "rows": len(rows)}
         save_generator(
             out,
             model.merge_and_unload() if config.lora_rank else model,
             generator.tokenizer,
             vocabulary,
             config={"form": form.settings(), "num_beams": config.num_beams, "bf16": bool(args.bf16)},
-            provenance={**made_from, "config": plain(config), "training": chosen(args), "versions": versions()},
+            provenance={**made_from, "seed": args.seed, "versions": versions()},
             log=log,
         )
         shutil.rmtree(args.output_dir, ignore_errors=True)
@@ -217,8 +252,14 @@ def prepare_generator(config: Config, vocabulary: SIDVocabulary, catalogue: Cata
     texts = catalogue.texts() if config.form == "instruction" else None
     generator = build_generator(config.model, vocabulary.all_tokens, texts=texts, seed=seed)
     if config.model not in PRESETS:
-        vocabulary.extend_tokenizer(generator.tokenizer)
-        vocabulary.extend_model(generator.model, generator.tokenizer, catalogue.titles)
+        added = vocabulary.extend_tokenizer(generator.tokenizer)
+        if added == len(vocabulary.all_tokens):
+            vocabulary.extend_model(generator.model, generator.tokenizer, catalogue.titles)
+        elif added:
+            raise ArtefactError(
+                f"{config.model} knows {len(vocabulary.all_tokens) - added} of these {len(vocabulary.all_tokens)} "
+                "semantic-ID tokens; expected all or none, so use the semantic IDs it was trained with"
+            )
     return generator
 
 
@@ -267,6 +308,30 @@ def lora(config: Config, generator: Generator, vocabulary: SIDVocabulary) -> Any
     )
 
 
+def resumable_checkpoint(folder: str | Path, made_from: Mapping[str, Any]) -> str | None:
+    """The checkpoint to go on from, if one was made under the very same data and settings.
+
+    Checkpoints of other settings are removed, with a warning: going on from them would train a model that no setting
+    describes.
+
+    Raises:
+        AgentrecError: the folder holds files that training did not write.
+    """
+    folder, key = Path(folder), json_hash(made_from)
+    mark = folder / "made_from.json"
+    if mark.is_file() and read_json(mark) == key:
+        return last_complete_checkpoint(folder)
+    if mark.is_file():
+        warnings.warn(
+            f"{folder} belongs to other settings or data; training starts anew", TrainingWarning, stacklevel=2
+        )
+        shutil.rmtree(folder)
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise AgentrecError(f"{folder} holds files that training did not write; move them, or choose another --out")
+    write_json(mark, key)
+    return None
+
+
 def last_complete_checkpoint(folder: str | Path) -> str | None:
     """The newest checkpoint that was written to its end; a half-written one is passed over."""
     found = [path for path in Path(folder).glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
@@ -296,9 +361,8 @@ def loss_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
 
 
 def chosen(args: SFTConfig) -> dict[str, Any]:
-    """The training settings that shape the result, for provenance."""
-    names = ("learning_rate", "weight_decay", "per_device_train_batch_size", "gradient_accumulation_steps")
-    return {name: getattr(args, name) for name in (*names, "num_train_epochs", "max_steps", "bf16", "seed")}
+    """The training settings that shape the result, for provenance and for telling checkpoints apart."""
+    return {name: str(getattr(args, name)) for name in SHAPING}
 
 
 @dataclass(frozen=True)
@@ -312,11 +376,18 @@ class Paths:
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
     """Train from flags and ``--config file.yaml``: fields of `Paths`, `Config` and `trl.SFTConfig`."""
-    parser = TrlParser((Paths, Config, SFTConfig))
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    model = argv[argv.index("--model") + 1] if "--model" in argv[:-1] else Config.model
-    parser.set_defaults(**defaults(Config(model=model)))
-    paths, config, args = parser.parse_args_and_config(argv)
+    try:
+        _, first, _ = TrlParser((Paths, Config, SFTConfig)).parse_args_and_config(list(argv))
+        parser = TrlParser((Paths, Config, SFTConfig))
+        parser.set_defaults(**defaults(first))  # they depend on whether the model is a preset
+        paths, config, args = parser.parse_args_and_config(list(argv))
+    except AgentrecError:
+        raise
+    except (ValueError, OSError) as error:
+        raise ConfigError(
+            f"the flags or the file of --config cannot be used: {' '.join(str(error).split())}"
+        ) from error
     missing = next((name for name in ("data", "sids", "out") if not getattr(paths, name)), None)
     if missing is not None:
         raise ConfigError(f"--{missing} is not given; expected a folder")

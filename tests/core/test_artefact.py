@@ -48,6 +48,27 @@ def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_somebody_elses_folder_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "interactions.csv").write_text("user,item\n")
+    (tmp_path / "notes").write_text("a plain file")
+    for name in ("mine", "notes"):
+        with pytest.raises(AgentrecError, match="was not written by agentrec"):
+            Popularity(np.ones(3, np.float32)).save_pretrained(tmp_path / name)
+    assert (tmp_path / "mine" / "interactions.csv").exists()
+    assert (tmp_path / "notes").read_text() == "a plain file"
+
+
+def test_a_missing_folder_and_a_missing_part_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="neither a folder nor a hub repository"):
+        Popularity.from_pretrained(tmp_path / "no" / "such" / "folder")
+    Popularity(np.ones(3, np.float32)).save_pretrained(tmp_path / "model")
+    manifest = (tmp_path / "model" / "agentrec.json").read_text()
+    (tmp_path / "model" / "agentrec.json").write_text(manifest.replace('"config"', '"confg"'))
+    with pytest.raises(ArtefactError, match="has no 'config'"):
+        Popularity.from_pretrained(tmp_path / "model")
+
+
 @pytest.mark.parametrize("what", [whole_file, whole_folder])
 def test_nothing_half_written_remains(tmp_path: Path, what) -> None:
     with pytest.raises(KeyError), what(tmp_path / "thing"):

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from agentrec.core.config import from_mapping, read_yaml, setting
+from agentrec.core.config import from_mapping, parse_yaml, read_yaml, setting
 from agentrec.core.errors import ConfigError, MissingExtraError, UnknownNameError, require
 from agentrec.core.registry import Registry
 
@@ -30,7 +30,8 @@ class Knobs:
 
 def test_values_are_converted_only_where_nothing_is_lost() -> None:
     assert from_mapping(Knobs, {"rate": 1, "limit": None}) == Knobs(rate=1.0)
-    assert from_mapping(Knobs, {"rate": "1e-3", "limit": 5}) == Knobs(rate=0.001, limit=5)
+    assert from_mapping(Knobs, parse_yaml("{rate: 1e-3, limit: 5}")) == Knobs(rate=0.001, limit=5)
+    assert parse_yaml("[1e5, -2.5E-3, .5e1, 1e, e5, 12]") == [1e5, -2.5e-3, 5.0, "1e", "e5", 12]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from agentrec.core.types import Histories
 from agentrec.models.sasrec import Config, SASRec, left_aligned
 from agentrec.testing.recommenders import RecommenderTests
 from agentrec.testing.worlds import tiny_world
-from agentrec.training import cf
+from agentrec.training import cf, descent
 
 SMALL = Config(embedding_dim=32, num_layers=1, num_heads=2, max_length=10, dropout=0.1)
 QUICK = cf.Config(epochs=15, batch_size=16, learning_rate=5e-3, warmup_steps=5, patience=15)
@@ -18,7 +18,7 @@ class TestSASRec(RecommenderTests):
 
     def make(self, train: Histories, num_items: int) -> SASRec:
         model = SASRec.build(num_items, SMALL)
-        cf.descend(model, train, tiny_world().reveal("validation"), QUICK)
+        descent.descend(model, train, tiny_world().reveal("validation"), QUICK)
         return model
 
 
@@ -59,6 +59,6 @@ def test_shuffled_histories_lose_the_planted_order() -> None:
     hits = []
     for train in (world.train, shuffled):
         model = SASRec.build(world.num_items, SMALL)
-        cf.descend(model, train, world.reveal("validation"), QUICK)
+        descent.descend(model, train, world.reveal("validation"), QUICK)
         hits.append((model.recommend(held.histories, 1).items[:, 0] == held.targets).mean())
     assert hits[0] > hits[1] + 0.3

@@ -98,6 +98,15 @@ def test_beam_width_bounds_the_list() -> None:
     assert model.recommend(history, 5, num_beams=5).items.shape == (1, 5)
 
 
+def test_seen_items_take_no_place_in_the_list() -> None:
+    model = make(24, num_beams=6)
+    own = model.recommend(Histories.from_lists([[1, 2]]), 6).items[0]
+    history = Histories.from_lists([[int(item) for item in own]])
+    found = model.recommend(history, 6, exclude_seen=True).items[0]
+    assert (found >= 0).all()
+    assert set(found.tolist()).isdisjoint(own.tolist())
+
+
 def test_batches_cover_all_rows_within_the_budget() -> None:
     lengths = np.random.default_rng(0).integers(1, 900, 200)
     batches = list(batches_by_tokens(lengths.tolist(), 60))

@@ -6,7 +6,7 @@ import pytest
 from agentrec.core.errors import ConfigError, UnknownNameError
 from agentrec.models.sasrec import Config, SASRec
 from agentrec.testing.worlds import tiny_world
-from agentrec.training import cf
+from agentrec.training import cf, descent
 
 SMALL = {"embedding_dim": 16, "num_layers": 1, "num_heads": 1, "max_length": 10}
 QUICK = cf.Config(epochs=4, batch_size=16, learning_rate=5e-3, warmup_steps=2)
@@ -15,8 +15,10 @@ QUICK = cf.Config(epochs=4, batch_size=16, learning_rate=5e-3, warmup_steps=2)
 def test_the_best_validated_epoch_is_kept() -> None:
     world = tiny_world()
     model = SASRec.build(world.num_items, Config(**SMALL))
-    seen = cf.descend(model, world.train, world.reveal("validation"), cf.Config(epochs=8, batch_size=8, patience=8))
-    assert cf.validation_ndcg(model, world.reveal("validation")) == pytest.approx(max(seen.ndcgs))
+    seen = descent.descend(
+        model, world.train, world.reveal("validation"), cf.Config(epochs=8, batch_size=8, patience=8)
+    )
+    assert descent.validation_ndcg(model, world.reveal("validation")) == pytest.approx(max(seen.ndcgs))
     assert seen.losses[-1] < seen.losses[0]
 
 
@@ -24,7 +26,7 @@ def test_patience_stops_early() -> None:
     world = tiny_world()
     model = SASRec.build(world.num_items, Config(**SMALL))
     frozen = cf.Config(epochs=50, batch_size=64, learning_rate=0.0, patience=2)
-    assert len(cf.descend(model, world.train, world.reveal("validation"), frozen).losses) == 3
+    assert len(descent.descend(model, world.train, world.reveal("validation"), frozen).losses) == 3
 
 
 def test_one_seed_one_model_and_provenance() -> None:
@@ -50,8 +52,10 @@ def test_closed_form_models_are_counted() -> None:
         ("sasrek", {}, UnknownNameError),
         ("sasrec", {"embeding_dim": 3}, ConfigError),
         ("sasrec", {"embedding_dim": 7}, ConfigError),
+        ("transitions", {"window": 0}, ConfigError),
+        ("popularity", {"window": 1}, ConfigError),
     ],
 )
 def test_mistakes_are_named(name: str, settings: dict, error: type[Exception]) -> None:
-    with pytest.raises(error, match=r"sasrec|embedding_dim"):
+    with pytest.raises(error, match=r"sasrec|embedding_dim|window"):
         cf.train_cf(name, tiny_world(), model=settings)

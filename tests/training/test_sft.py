@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError
+from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, TrainingWarning
 from agentrec.core.types import Histories
 from agentrec.data.dataset import Dataset, Interactions
 from agentrec.models.presets import build_tokenizer
@@ -77,7 +77,9 @@ def test_lora_trains_adapters_and_new_tokens_only(tmp_path: Path, family: str) -
     ):
         assert torch.equal(before.weight, after.weight[:old])
     assert log[-1]["loss"] < log[0]["loss"]
-    assert trained.form.settings() == {"form": "instruction", "max_items": 4, "targets_per_user": 5}
+    settings = trained.form.settings()
+    assert {name: settings[name] for name in ("form", "max_items")} == {"form": "instruction", "max_items": 4}
+    assert len(settings["prompts"]) == 2
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
@@ -126,12 +128,18 @@ def test_a_killed_run_resumes_with_the_same_losses(tmp_path: Path, command: list
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert not (tmp_path / "cut").exists()
-    assert sft.last_complete_checkpoint(checkpoints) is not None
+    kept = sft.last_complete_checkpoint(checkpoints)
+    assert kept is not None
+    state = Path(kept) / "trainer_state.json"  # a mark that only a resumed run carries on
+    content = json.loads(state.read_text())
+    content["log_history"][0]["loss"] = 123.0
+    state.write_text(json.dumps(content))
     half = checkpoints / "checkpoint-99999"  # what a kill while writing leaves behind
     half.mkdir()
     (half / "trainer_state.json").write_text('{"global_step": 99')
     subprocess.run(cut, check=True, **quiet)
-    assert log_of(tmp_path / "cut") == log_of(tmp_path / "whole")
+    assert log_of(tmp_path / "cut")[0]["loss"] == 123.0
+    assert log_of(tmp_path / "cut")[1:] == log_of(tmp_path / "whole")[1:]
     assert len(log_of(tmp_path / "whole")) == 60
 
 
@@ -149,3 +157,35 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, command: l
     losses = [np.array([entry["loss"] for entry in log_of(tmp_path / name)]) for name in ("one", "two")]
     assert len(losses[0]) == 12
     assert np.allclose(losses[0], losses[1], rtol=2e-4)
+
+
+def test_checkpoints_of_other_settings_are_not_gone_on_from(tmp_path: Path) -> None:
+    folder = tmp_path / "out.checkpoints"
+    assert sft.resumable_checkpoint(folder, {"seed": 0}) is None
+    (folder / "checkpoint-5").mkdir()
+    with pytest.warns(TrainingWarning, match="starts anew"):
+        assert sft.resumable_checkpoint(folder, {"seed": 1}) is None
+    assert not (folder / "checkpoint-5").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(AgentrecError, match="did not write"):
+        sft.resumable_checkpoint(tmp_path / "mine", {})
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("spelling", [["--model=x/y"], ["--model", "x/y"]])
+def test_pretrained_models_get_their_own_defaults(spelling: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setattr(sft, "load_dataset", lambda path: WORLD)
+    monkeypatch.setattr(sft.SIDVocabulary, "from_pretrained", lambda path: VOCABULARY)
+    monkeypatch.setattr(sft, "leave_one_out", lambda dataset: dataset)
+    monkeypatch.setattr(sft, "run_trainer", lambda *_, args, **__: seen.update(rate=args.learning_rate))
+    where = ["--data", "d", "--sids", "s", "--out", "o"]
+    sft.main([*where, *spelling])
+    assert seen["rate"] == sft.PRETRAINED["learning_rate"]
+    sft.main([*where, *spelling, "--learning_rate", "3e-3"])
+    assert seen["rate"] == 3e-3
+    sft.main(where)
+    assert seen["rate"] == sft.SCRATCH["learning_rate"]
+    with pytest.raises(ConfigError, match="no_such_flag"):
+        sft.main([*where, "--no_such_flag", "1"])
