@@ -16,10 +16,8 @@ What it does not know: test rows. Only the training histories of the split are r
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +25,12 @@ from typing import Any
 
 import torch
 from datasets import Dataset as Rows
-from safetensors import SafetensorError, safe_open
 from transformers import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer, TrlParser
 
 from agentrec.core.artefact import plain, writing_weights
 from agentrec.core.config import setting
-from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, DataError, TrainingWarning
-from agentrec.core.files import json_hash, read_json, write_json
+from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, DataError
 from agentrec.core.provenance import versions
 from agentrec.core.types import Catalogue, Histories
 from agentrec.data.load import load_dataset
@@ -44,6 +40,7 @@ from agentrec.models.presets import PRESETS, Generator, build_generator
 from agentrec.prompts.forms import Form, build_form
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.training.batches import LengthSampler
+from agentrec.training.checkpoints import resumable_checkpoint
 from agentrec.training.dropout import add_residual_dropout
 
 SCRATCH = {
@@ -308,52 +305,6 @@ def lora(config: Config, generator: Generator, vocabulary: SIDVocabulary) -> Any
     )
 
 
-def resumable_checkpoint(folder: str | Path, made_from: Mapping[str, Any]) -> str | None:
-    """The checkpoint to go on from, if one was made under the very same data and settings.
-
-    Checkpoints of other settings are removed, with a warning: going on from them would train a model that no setting
-    describes.
-
-    Raises:
-        AgentrecError: the folder holds files that training did not write.
-    """
-    folder, key = Path(folder), json_hash(made_from)
-    mark = folder / "made_from.json"
-    if mark.is_file() and read_json(mark) == key:
-        return last_complete_checkpoint(folder)
-    if mark.is_file():
-        warnings.warn(
-            f"{folder} belongs to other settings or data; training starts anew", TrainingWarning, stacklevel=2
-        )
-        shutil.rmtree(folder)
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise AgentrecError(f"{folder} holds files that training did not write; move them, or choose another --out")
-    write_json(mark, key)
-    return None
-
-
-def last_complete_checkpoint(folder: str | Path) -> str | None:
-    """The newest checkpoint that was written to its end; a half-written one is passed over."""
-    found = [path for path in Path(folder).glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
-    for path in sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
-        if _complete(path):
-            return str(path)
-    return None
-
-
-def _complete(checkpoint: Path) -> bool:
-    if not all((checkpoint / name).is_file() for name in ("trainer_state.json", "optimizer.pt", "scheduler.pt")):
-        return False
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        for file in checkpoint.glob("*.safetensors"):
-            with safe_open(file, "pt") as weights:
-                weights.keys()
-    except (json.JSONDecodeError, SafetensorError, OSError):
-        return False
-    return True
-
-
 def loss_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """The part of the trainer's history that depends on seed and data alone."""
     names = ("step", "epoch", "loss", "learning_rate", "grad_norm")
@@ -374,14 +325,19 @@ class Paths:
     out: str = setting("", "folder to write the generator to")
 
 
+def _parse(argv: Sequence[str], values: Mapping[str, Any]) -> tuple[Paths, Config, SFTConfig]:
+    parser = TrlParser((Paths, Config, SFTConfig))
+    parser.set_defaults(**values)
+    found: tuple[Paths, Config, SFTConfig] = parser.parse_args_and_config(list(argv))
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
     """Train from flags and ``--config file.yaml``: fields of `Paths`, `Config` and `trl.SFTConfig`."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        _, first, _ = TrlParser((Paths, Config, SFTConfig)).parse_args_and_config(list(argv))
-        parser = TrlParser((Paths, Config, SFTConfig))
-        parser.set_defaults(**defaults(first))  # they depend on whether the model is a preset
-        paths, config, args = parser.parse_args_and_config(list(argv))
+        _, config, _ = _parse(argv, COMMON)
+        paths, config, args = _parse(argv, defaults(config))  # they depend on whether the model is a preset
     except AgentrecError:
         raise
     except (ValueError, OSError) as error:

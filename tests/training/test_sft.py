@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, TrainingWarning
+from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError
 from agentrec.core.types import Histories
 from agentrec.data.dataset import Dataset, Interactions
 from agentrec.models.presets import build_tokenizer
@@ -21,6 +21,7 @@ from agentrec.serving.generative import GenerativeRecommender
 from agentrec.testing.generators import random_codes, tiny_generator
 from agentrec.testing.worlds import TinyWorld, tiny_world
 from agentrec.training import sft
+from agentrec.training.checkpoints import last_complete_checkpoint
 
 QUICK = {"num_train_epochs": 12, "per_device_train_batch_size": 8, "logging_steps": 5, "learning_rate": 5e-3}
 WORLD = tiny_world()
@@ -123,12 +124,12 @@ def test_a_killed_run_resumes_with_the_same_losses(tmp_path: Path, command: list
     cut = [sys.executable, *command, *batch, "--out", str(tmp_path / "cut")]
     running = subprocess.Popen(cut, **quiet)
     checkpoints, deadline = tmp_path / "cut.checkpoints", time.monotonic() + 120
-    while sft.last_complete_checkpoint(checkpoints) is None and time.monotonic() < deadline:
+    while last_complete_checkpoint(checkpoints) is None and time.monotonic() < deadline:
         time.sleep(0.005)
     running.send_signal(signal.SIGKILL)
     running.wait()
     assert not (tmp_path / "cut").exists()
-    kept = sft.last_complete_checkpoint(checkpoints)
+    kept = last_complete_checkpoint(checkpoints)
     assert kept is not None
     state = Path(kept) / "trainer_state.json"  # a mark that only a resumed run carries on
     content = json.loads(state.read_text())
@@ -157,20 +158,6 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, command: l
     losses = [np.array([entry["loss"] for entry in log_of(tmp_path / name)]) for name in ("one", "two")]
     assert len(losses[0]) == 12
     assert np.allclose(losses[0], losses[1], rtol=2e-4)
-
-
-def test_checkpoints_of_other_settings_are_not_gone_on_from(tmp_path: Path) -> None:
-    folder = tmp_path / "out.checkpoints"
-    assert sft.resumable_checkpoint(folder, {"seed": 0}) is None
-    (folder / "checkpoint-5").mkdir()
-    with pytest.warns(TrainingWarning, match="starts anew"):
-        assert sft.resumable_checkpoint(folder, {"seed": 1}) is None
-    assert not (folder / "checkpoint-5").exists()
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(AgentrecError, match="did not write"):
-        sft.resumable_checkpoint(tmp_path / "mine", {})
-    assert (tmp_path / "mine" / "thesis.txt").exists()
 
 
 @pytest.mark.parametrize("spelling", [["--model=x/y"], ["--model", "x/y"]])
