@@ -40,7 +40,7 @@ def test_every_verb_and_option_exists() -> None:
 
 def test_every_file_named_exists() -> None:
     names = re.findall(r"`((?:agentrec|scripts|evals|prompts)/[\w./-]+)`", TEXT) + re.findall(
-        r"bash (scripts/\S+)", TEXT
+        r"bash (scripts/[\w.]+)", TEXT
     )
     assert len(names) >= 8
     assert [name for name in names if not (README.parent / name).exists()] == []
