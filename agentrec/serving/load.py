@@ -17,7 +17,8 @@ def load_recommender(path: str | Path, *, catalogue: Catalogue | None = None) ->
 
     Args:
         path: a folder written by ``save_pretrained`` or by training.
-        catalogue: the items it will rank; a recommender of another catalogue is refused.
+        catalogue: the items it will rank. A generator of other items and any recommender of another number of items are
+            refused; a counted or CF model knows indexes only, so that evaluation compares the split it was trained on.
 
     Raises:
         ArtefactError: no artefact, not a recommender, truncated, or of another catalogue.
