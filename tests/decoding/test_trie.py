@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from agentrec.core.errors import DataError
 from agentrec.core.protocols import Constraint
 from agentrec.decoding.trie import Trie
+from agentrec.testing.constraints import ConstraintTests
+
+
+class TestTrie(ConstraintTests):
+    def make(self, codes: np.ndarray, level_sizes: tuple[int, ...], items: np.ndarray) -> Trie:
+        return Trie.build(codes, level_sizes, items)
 
 
 def walk(trie: Trie, codes: list[int]) -> int:
@@ -43,7 +49,7 @@ def test_every_walk_agrees_with_the_set_of_prefixes(catalogue: tuple, data: st.D
         assert (walk(trie, attempt[:length]) >= 0) == (tuple(attempt[:length]) in prefixes)
 
 
-def test_it_is_a_constraint_and_refuses_nonsense() -> None:
+def test_errors_say_what_is_wrong() -> None:
     codes = np.array([[0, 1], [1, 0]])
     trie: Constraint = Trie.build(codes, (2, 2))
     assert trie.children(1, torch.tensor([-1])).tolist() == [[-1, -1]]
