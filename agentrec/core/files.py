@@ -140,3 +140,17 @@ def array_hash(*arrays: NDArray[Any]) -> str:
 def json_hash(content: Any) -> str:
     """Sixteen hexadecimal digits over JSON content, independent of key order."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def file_hash(path: str | Path) -> str:
+    """Sixteen hexadecimal digits over the bytes of a file, read piece by piece."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def folder_hash(path: str | Path) -> str:
+    """Sixteen hexadecimal digits over the names and bytes of all files in a folder; hidden ones do not count."""
+    folder = Path(path)
+    files = (file.relative_to(folder) for file in sorted(folder.rglob("*")) if file.is_file())
+    visible = [file for file in files if not any(part.startswith(".") for part in file.parts)]
+    return json_hash([[file.as_posix(), file_hash(folder / file)] for file in visible])
