@@ -8,22 +8,22 @@ This module does not know what an item is, and it averages nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentrec.core.types import PAD, IntArray
-
-Scores = NDArray[np.float64]
+from agentrec.metrics.lists import Scores, positive, row_blocks
 
 
 def target_ranks(items: IntArray, targets: IntArray) -> IntArray:
     """Find where each user's target stands in the list.
 
     Args:
-        items: (U, n) int64, best first, ``-1`` pads.
+        items: (U, n) int64 or int32, best first, ``-1`` pads.
         targets: (U,) int64, ``0..N-1``.
 
     Returns:
@@ -42,27 +42,30 @@ def target_ranks(items: IntArray, targets: IntArray) -> IntArray:
         raise ValueError(f"items have shape {items.shape}, targets {targets.shape}; expected (U, n) and (U,)")
     if targets.size and targets.min() < 0:
         raise ValueError(f"a target is {int(targets.min())}; expected item indexes of 0 or more")
-    if not items.shape[1]:
-        return np.zeros(len(items), np.int64)
-    match = items == targets[:, None]
-    return np.asarray(np.where(match.any(axis=1), match.argmax(axis=1), items.shape[1]), np.int64)
+    length = items.shape[1]
+    ranks = np.full(len(items), length, np.int64)
+    for rows in row_blocks(len(items) if length else 0, length):
+        match = items[rows] == targets[rows, None]
+        place = match.argmax(axis=1)
+        ranks[rows] = np.where(match[np.arange(len(place)), place], place, length)
+    return ranks
 
 
 def recall(ranks: IntArray, k: int) -> Scores:
     """Whether the target is among the first k: ranks (U,) int64 -> (U,) float64."""
-    return (np.asarray(ranks) < _positive(k)).astype(np.float64)
+    return (np.asarray(ranks) < positive(k)).astype(np.float64)
 
 
 def ndcg(ranks: IntArray, k: int) -> Scores:
     """NDCG of a single target, ``1 / log2(rank + 2)`` among the first k: ranks (U,) int64 -> (U,) float64."""
     ranks = np.asarray(ranks)
-    return np.where(ranks < _positive(k), 1.0 / np.log2(ranks + 2.0), 0.0)
+    return np.where(ranks < positive(k), 1.0 / np.log2(ranks + 2.0), 0.0)
 
 
 def mrr(ranks: IntArray, k: int) -> Scores:
     """Reciprocal rank, ``1 / (rank + 1)`` among the first k: ranks (U,) int64 -> (U,) float64."""
     ranks = np.asarray(ranks)
-    return np.where(ranks < _positive(k), 1.0 / (ranks + 1.0), 0.0)
+    return np.where(ranks < positive(k), 1.0 / (ranks + 1.0), 0.0)
 
 
 SINGLE_TARGET = {"recall": recall, "ndcg": ndcg, "mrr": mrr}
@@ -83,8 +86,46 @@ def hits(items: IntArray, relevant: IntArray) -> NDArray[np.bool_]:
     Returns:
         (U, n) bool; padding is never a hit.
     """
-    match = (items[:, :, None] == relevant[:, None, :]) & (items[:, :, None] != PAD)
-    return np.asarray(match.any(axis=2))
+    found = np.zeros(np.shape(items), np.bool_)
+    for rows, _, match in _matches(items, relevant):
+        found[rows] |= match
+    return found
+
+
+def graded_gains(items: IntArray, relevant: IntArray, gains: ArrayLike) -> Scores:
+    """Look up the gain of the item at each place of the list.
+
+    Args:
+        items: (U, n) int64, ``-1`` pads.
+        relevant: (U, m) int64, the distinct relevant items of each user, ``-1`` pads.
+        gains: (U, m) the gain of each relevant item.
+
+    Returns:
+        (U, n) float64, 0 where an item is not relevant: what `graded_ndcg` takes, with ``gains`` as the ideal (0 where
+        ``relevant`` is padding).
+
+    Example:
+        >>> graded_gains(np.array([[4, 2, 7]]), np.array([[7, 4]]), np.array([[1.0, 3.0]])).tolist()
+        [[3.0, 0.0, 1.0]]
+    """
+    worth = np.asarray(gains, np.float64)
+    if worth.shape != np.shape(relevant):
+        raise ValueError(f"gains have shape {worth.shape}, relevant items {np.shape(relevant)}; expected the same")
+    found = np.zeros(np.shape(items))
+    for rows, column, match in _matches(items, relevant):
+        np.copyto(found[rows], worth[rows, column, None], where=match)
+    return found
+
+
+def first_hit(hit: ArrayLike) -> IntArray:
+    """Rank of the first relevant item, or n where there is none: (..., n) bool -> (...) int64.
+
+    The single-target family takes it: `recall` is then the hit rate and `mrr` the reciprocal rank of the first hit.
+    """
+    marks = np.asarray(hit, np.bool_)
+    if not marks.shape[-1]:
+        return np.zeros(marks.shape[:-1], np.int64)
+    return np.asarray(np.where(marks.any(axis=-1), marks.argmax(axis=-1), marks.shape[-1]), np.int64)
 
 
 def graded_ndcg(gains: ArrayLike, ideal: ArrayLike, k: int) -> Scores:
@@ -105,10 +146,7 @@ def graded_ndcg(gains: ArrayLike, ideal: ArrayLike, k: int) -> Scores:
         >>> float(graded_ndcg([0, 1], ideal=[1, 0], k=2).round(4))
         0.6309
     """
-    ranked, best = np.asarray(gains, np.float64), np.asarray(ideal, np.float64)
-    if min(ranked.min(initial=0.0), best.min(initial=0.0)) < 0:
-        raise ValueError("a gain is negative; expected gains of 0 or more")
-    found, possible = _dcg(ranked, k), _dcg(-np.sort(-best, axis=-1), k)
+    found, possible = _dcg(np.asarray(gains), k), _dcg(np.asarray(ideal), k, best_first=True)
     if np.any(found > possible * (1 + 1e-9)):
         raise ValueError("a list gains more than its ideal; expected `ideal` to hold the gains of all relevant items")
     return _ratio(found, possible)
@@ -125,12 +163,18 @@ def recall_of_many(hit: ArrayLike, num_relevant: ArrayLike, k: int) -> Scores:
     Returns:
         (...) float64; 0 where nothing is relevant.
     """
-    found = np.asarray(hit, np.float64)[..., : _positive(k)].sum(axis=-1)
-    return _ratio(found, np.asarray(num_relevant, np.float64))
+    return _ratio(_num_hits(hit, k), np.asarray(num_relevant, np.float64))
+
+
+def precision(hit: ArrayLike, k: int) -> Scores:
+    """Share of the first k places that hold a relevant item; empty places count: (..., n) bool -> (...) float64."""
+    return _num_hits(hit, k) / k
 
 
 def average_precision(hit: ArrayLike, num_relevant: ArrayLike, k: int) -> Scores:
     """Average precision: mean over ``min(num_relevant, k)`` of the precision at the place of every hit.
+
+    trec_eval and ranx divide by ``num_relevant`` even where k places cannot hold them all.
 
     Args:
         hit: (..., n) bool, as `hits` returns it.
@@ -140,22 +184,46 @@ def average_precision(hit: ArrayLike, num_relevant: ArrayLike, k: int) -> Scores
     Returns:
         (...) float64; 0 where nothing is relevant.
     """
-    marks = np.asarray(hit, np.float64)[..., : _positive(k)]
-    precision = np.cumsum(marks, axis=-1) / np.arange(1, marks.shape[-1] + 1)
-    return _ratio((precision * marks).sum(axis=-1), np.minimum(np.asarray(num_relevant, np.float64), k))
+    marks = np.asarray(hit, np.bool_)[..., : positive(k)]
+    table = marks.reshape(math.prod(marks.shape[:-1]), marks.shape[-1])
+    sums = np.empty(len(table))
+    for rows in row_blocks(*table.shape):
+        block = table[rows]
+        precisions = np.cumsum(block, axis=1) / np.arange(1, block.shape[1] + 1)
+        sums[rows] = (precisions * block).sum(axis=1)
+    return _ratio(sums.reshape(marks.shape[:-1]), np.minimum(np.asarray(num_relevant, np.float64), k))
 
 
-def _dcg(gains: Scores, k: int) -> Scores:
-    kept = gains[..., : _positive(k)]
-    return np.asarray(kept @ (1.0 / np.log2(np.arange(kept.shape[-1]) + 2.0)), np.float64)
+def _matches(items: IntArray, relevant: IntArray) -> Iterator[tuple[slice, int, NDArray[np.bool_]]]:
+    """Block by block and relevant item by relevant item: the rows, its column, and where the lists hold it."""
+    items, relevant = np.asarray(items), np.asarray(relevant)
+    if items.ndim != 2 or relevant.ndim != 2 or len(items) != len(relevant):
+        raise ValueError(f"items have shape {items.shape}, relevant {relevant.shape}; expected (U, n) and (U, m)")
+    for rows in row_blocks(*items.shape):
+        block = items[rows]
+        for column in range(relevant.shape[1]):
+            wanted = relevant[rows, column, None]
+            yield rows, column, (block == wanted) & (wanted != PAD)
+
+
+def _num_hits(hit: ArrayLike, k: int) -> Scores:
+    return np.asarray(np.asarray(hit, np.bool_)[..., : positive(k)].sum(axis=-1, dtype=np.float64))
+
+
+def _dcg(gains: NDArray[Any], k: int, *, best_first: bool = False) -> Scores:
+    """Discounted gain of the first k: (..., n) -> (...); ``best_first`` sorts each row before."""
+    table = gains.reshape(math.prod(gains.shape[:-1]), gains.shape[-1])
+    discounts = 1.0 / np.log2(np.arange(min(positive(k), table.shape[1])) + 2.0)
+    found = np.empty(len(table))
+    for rows in row_blocks(*table.shape):
+        block = np.asarray(table[rows], np.float64)
+        if block.min(initial=0.0) < 0:
+            raise ValueError("a gain is negative; expected gains of 0 or more")
+        kept = -np.sort(-block, axis=1) if best_first else block
+        found[rows] = kept[:, :k] @ discounts
+    return found.reshape(gains.shape[:-1])
 
 
 def _ratio(part: Any, whole: Any) -> Scores:
     part, whole = np.broadcast_arrays(part, whole)
     return np.asarray(np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0))
-
-
-def _positive(k: int) -> int:
-    if k < 1:
-        raise ValueError(f"k is {k}; expected 1 or more")
-    return k

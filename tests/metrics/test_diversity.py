@@ -33,5 +33,5 @@ def test_even_exposure_is_zero_and_one_item_for_all_is_nearly_one():
 
 
 def test_an_item_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="item 4 is recommended out of 4; expected 0 to 3"):
+    with pytest.raises(ValueError, match="item 4 is unknown among 4 items; expected 0 to 3"):
         coverage(np.array([[4]]), 4)
