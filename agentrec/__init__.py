@@ -20,7 +20,7 @@ _PUBLIC = {
     "SIDVocabulary": "agentrec.semantic_ids.vocabulary",
     "GenerativeRecommender": "agentrec.serving.generative",
     "load_recommender": "agentrec.serving.load",
-    "evaluate": "agentrec.evaluation.run",
+    "evaluate": "agentrec.evaluation.ranking",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]

@@ -196,7 +196,7 @@ def _prefix_function(tokens: np.ndarray, prompt_length: int) -> Callable[[int, A
 def bench_evaluation(users: int = 22_363, items: int = 12_101) -> dict[str, float]:
     """Full-catalogue evaluation of SASRec on as many users and items as Amazon Beauty has."""
     from agentrec.core.types import HeldOut, Histories
-    from agentrec.evaluation.run import evaluate
+    from agentrec.evaluation.ranking import evaluate
     from agentrec.models.sasrec import SASRec
 
     rng = np.random.default_rng(0)
@@ -205,7 +205,7 @@ def bench_evaluation(users: int = 22_363, items: int = 12_101) -> dict[str, floa
     held = HeldOut("test", histories, rng.integers(0, items, users))
 
     class Split:
-        num_items, fingerprint = items, "bench"
+        num_items, fingerprint, train = items, "bench", histories
 
         def reveal(self, part: str) -> HeldOut:
             return held

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,19 +16,29 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate recommenders on held-out data, with intervals and comparisons.")
 
-RUN_EXAMPLES = """Run an evaluation task and print its metrics.
+RUN_HELP = """Run an evaluation task and print what it found.
 
-Recommenders are given as a comma-separated list of: the folder of a saved recommender; the name of a method that is
-fitted on the spot (popularity, transitions); a predictions file (.csv or .parquet with user, item, and rank or score);
-'oracle' on the simulated shop. Each may get a label as label=...
+Options of the task itself follow its name: `agentrec eval run next_item --help` lists them. Every system is measured
+once per seed and kept in the store, so the same command again, or one with another system beside it, measures only
+what is new; a killed run goes on where it stopped. Systems are given by --recommender, comma-separated: a method fitted
+on the spot (popularity, transitions, sasrec), a folder of a saved recommender, hf:org/name, a predictions file (.csv or
+.parquet with user, item, and rank or score), http://... of a service, python:module:name, or oracle (simulated shop).
+Each may be labelled as label=...
 
 Examples:
 
-    agentrec eval run next_item --data shop --recommenders popularity,transitions,oracle --out runs/eval
+    agentrec eval run next_item --data shop --recommender popularity,transitions,oracle
 
-    agentrec eval run next_item --data DATA --recommenders popularity,mine=runs/model --limit 2000 --json
+    agentrec eval run next_item --data interactions.csv --recommender popularity,mine=predictions.csv --limit 2000
+
+    agentrec eval run next_item --data DATA --recommender transitions,sasrec --seeds 3 --jobs 2 --json
+
+Several machines: give the same command on each of them with a --store that all can reach. Several devices of one:
+`accelerate launch --multi_gpu --num_processes 2 --no_python agentrec eval run ...`; on Ray, one
+`ray job submit -- agentrec eval run ...` per worker. Work is divided by locks, and whoever comes last merges.
 """
 
+Format = Literal["markdown", "html", "latex", "json"]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on the last line of stdout.")]
 
 
@@ -48,46 +59,62 @@ def list_tasks(json_: JsonFlag = False) -> None:
     _print_table(["task", "what it asks"], [[name, summary] for name, summary in summaries.items()])
 
 
-@app.command("run", help=RUN_EXAMPLES)
-def run_task(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes them by name
-    task: Annotated[str, typer.Argument(help="A task of `agentrec eval list`, or the path of its .py file.")],
-    data: Annotated[str, typer.Option(help="Data set: a folder or file, or the name of a preset.")],
-    recommenders: Annotated[str, typer.Option(help="What to evaluate, comma-separated; see above.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for result.json, the report and ranks per user.")] = None,
-    items: Annotated[str | None, typer.Option(help="Items table, if the data set holds none.")] = None,
-    part: Annotated[str, typer.Option(help="Held-out part: test or validation.")] = "test",
-    exclude_seen: Annotated[bool, typer.Option("--exclude-seen", help="Leave the user's own items out.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of --limit.")] = 0,
-    limit: Annotated[int | None, typer.Option(help="Evaluate at most so many users.")] = None,
-    bootstrap: Annotated[int, typer.Option(help="How many times users are resampled.")] = 1000,
-    missing: Annotated[str, typer.Option(help="Users absent from a predictions file: error or miss.")] = "error",
+@app.command(
+    "run",
+    help=RUN_HELP,
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def run_a_task(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes them by name
+    context: typer.Context,
+    task: Annotated[str | None, typer.Argument(help="A task of `agentrec eval list`, or the path of its file.")] = None,
+    seeds: Annotated[str, typer.Option(help="How many seeds (3), or which (0,1,5).")] = "1",
+    store: Annotated[Path, typer.Option(help="Folder of everything measured.")] = Path("runs/evals"),
+    out: Annotated[Path | None, typer.Option(help="Folder of the result; by default one inside the store.")] = None,
+    jobs: Annotated[int, typer.Option(help="How many processes measure at once.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Also take earlier answers of services, which may have changed since.")
+    ] = False,
+    bootstrap: Annotated[int, typer.Option(help="How many times units are resampled for the intervals.")] = 1000,
     json_: JsonFlag = False,
+    help_: Annotated[bool, typer.Option("--help", help="Show this message, or the options of the task.")] = False,
 ) -> None:
-    """Run an evaluation task; the help text is `RUN_EXAMPLES`."""
-    from agentrec.core.config import from_mapping
+    """Run an evaluation task; the help text is `RUN_HELP`."""
+    if task is None or help_:
+        _print_help(context, task)
+        return
+    from agentrec.cli.options import parse_settings
+    from agentrec.evaluation.merge import Resampling
+    from agentrec.evaluation.run import Order, parse_seeds, run_task
     from agentrec.evaluation.tasks import load_task
 
-    values = {
-        "data": data,
-        "recommenders": recommenders,
-        "items": items,
-        "part": part,
-        "exclude_seen": exclude_seen,
-        "seed": seed,
-        "limit": limit,
-        "bootstrap": bootstrap,
-        "missing": missing,
-    }
-    module = load_task(task)
-    result: Result = module.run(from_mapping(module.Config, values), progress=True)
-    if out is not None:
-        result.save(out)
+    command = f"agentrec eval run {task}"
+    values = parse_settings(load_task(task).config, context.args, command=command)
+    nonce = "" if resume else uuid.uuid4().hex
+    order = Order(task, values, parse_seeds(seeds), store, nonce)
+    result, folder = run_task(order, jobs=jobs, resampling=Resampling(bootstrap), out=out, progress=not json_, say=_say)
     if json_:
-        typer.echo(json.dumps(result.to_json(), sort_keys=True, ensure_ascii=False))
-        return
-    _print_result(result)
-    if out is not None:
-        typer.echo(f"report: {out / 'report.html'}")
+        content = {**result.to_json(), "folder": str(folder)}
+        typer.echo(json.dumps(content, sort_keys=True, ensure_ascii=False))
+    else:
+        _print_result(result)
+        typer.echo(f"report: {folder / 'report.html'}")
+    if result.problems:
+        raise typer.Exit(1)
+
+
+def _print_help(context: typer.Context, task: str | None) -> None:
+    typer.echo(context.get_help())
+    if task is not None:
+        from agentrec.cli.options import parser_of
+        from agentrec.evaluation.tasks import load_task
+
+        text = parser_of(load_task(task).config, command=f"agentrec eval run {task}").format_help()
+        typer.echo(f"Options of {task}:\n\n{text.partition('options:')[2].strip(chr(10))}")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 @app.command("compare")
@@ -97,7 +124,7 @@ def compare_folders(
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     json_: JsonFlag = False,
 ) -> None:
-    """Compare two results user by user: same names with each other, or all pairs.
+    """Compare two results unit by unit: same names with each other, or all pairs.
 
     Example:
 
@@ -106,30 +133,41 @@ def compare_folders(
     from dataclasses import asdict
 
     from agentrec.evaluation.compare import compare_results
+    from agentrec.evaluation.merge import Resampling
     from agentrec.evaluation.result import Result
 
-    found = compare_results(Result.load(first), Result.load(second), labels=(str(first), str(second)), seed=seed)
+    labels = (str(first), str(second))
+    found = compare_results(Result.load(first), Result.load(second), labels=labels, resampling=Resampling(seed=seed))
     if json_:
-        content = {"num_users": found.num_users, "comparisons": [asdict(row) for row in found.comparisons]}
+        content = {"num_units": found.num_units, "comparisons": [asdict(row) for row in found.comparisons]}
         typer.echo(json.dumps(content, sort_keys=True, ensure_ascii=False))
         return
-    _print_comparisons(found.comparisons, f"{found.num_users:,} shared users")
+    _print_comparisons(found.comparisons, f"{found.num_units:,} shared units")
 
 
 @app.command("report")
-def write_report(folder: Annotated[Path, typer.Argument(help="Folder of a result.")], json_: JsonFlag = False) -> None:
-    """Write report.md and report.html of a result again, and print the Markdown.
+def write_report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a result.")],
+    format: Annotated[Format, typer.Option(help="What is printed.")] = "markdown",
+    json_: JsonFlag = False,
+) -> None:
+    """Write the reports of a result again, and print one of them.
 
-    Example:
+    Examples:
 
-        agentrec eval report runs/eval > report.md
+        agentrec eval report runs/evals/next_item-1a2b3c4d > report.md
+
+        agentrec eval report runs/evals/next_item-1a2b3c4d --format latex
     """
-    from agentrec.evaluation.report import to_markdown
+    from agentrec.evaluation.report import to_html, to_latex, to_markdown, write_reports
     from agentrec.evaluation.result import Result
 
     result = Result.load(folder)
-    result.save(folder)
-    typer.echo(json.dumps(result.to_json(), sort_keys=True, ensure_ascii=False) if json_ else to_markdown(result))
+    write_reports(result, folder)
+    if json_ or format == "json":
+        typer.echo(json.dumps(result.to_json(), sort_keys=True, ensure_ascii=False))
+        return
+    typer.echo({"markdown": to_markdown, "latex": to_latex, "html": to_html}[format](result))
 
 
 def _print_result(result: Result) -> None:
@@ -144,9 +182,11 @@ def _print_result(result: Result) -> None:
         for text, cell in zip(shown, cells, strict=True):
             text.append(f"\n{cell.interval}" if cell.interval else "", "dim")
         rows.append([name, *shown])
-    _print_table(["recommender", *view.headline], rows)
+    _print_table(["system", *view.headline], rows)
     if result.comparisons:
-        _print_comparisons(result.comparisons, "pairwise, same users")
+        _print_comparisons(result.comparisons, "pairwise, same units")
+    for problem in result.problems:
+        typer.echo(f"problem: {problem}", err=True)
 
 
 def _print_comparisons(comparisons: Sequence[Comparison], title: str) -> None:

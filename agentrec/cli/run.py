@@ -53,7 +53,7 @@ def run(  # noqa: PLR0917 - one parameter per option; typer passes them by name
         typer.echo(json.dumps(outcome.result.to_json(), sort_keys=True, ensure_ascii=False))
         return
     rows = []
-    for name, metrics in outcome.result.recommenders.items():
+    for name, metrics in outcome.result.systems.items():
         cells = [f"{metrics[m].mean:.4f}  [{metrics[m].low:.4f}, {metrics[m].high:.4f}]" for m in METRICS]
         rows.append([name, *cells])
     print_table(["recommender", *METRICS], rows, title="full catalogue, 95 % intervals over users")

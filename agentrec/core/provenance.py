@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
@@ -23,3 +26,14 @@ def versions() -> dict[str, str]:
 def machine() -> dict[str, str | int]:
     """Processor, cores and system, for benchmark records."""
     return {"processor": platform.machine(), "cores": os.cpu_count() or 1, "system": platform.system()}
+
+
+@cache
+def code_hash() -> str:
+    """Sixteen hexadecimal digits over the source files of this package: other code, other results."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.relative_to(package).as_posix().encode() + b"\0")
+        digest.update(file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]

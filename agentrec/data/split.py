@@ -29,6 +29,9 @@ class Split:
         method: ``"leave_one_out"`` or ``"global_time"``.
         num_items: N.
         num_users: users of the data set, whether or not they have training rows.
+        catalogue: the N items.
+        user_ids: the source's user ids, in index order.
+        data: ``name`` and ``fingerprint`` of the data set.
         train: every user that has training rows, oldest item first.
         fingerprint: sixteen hexadecimal digits over the data set, the method and every part.
     """
@@ -45,6 +48,9 @@ class Split:
         self.method = method
         self.num_items = dataset.num_items
         self.num_users = dataset.num_users
+        self.catalogue = dataset.catalogue
+        self.user_ids = dataset.user_ids
+        self.data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
         self.train = train
         parts = [
             part for held in held_out.values() for part in (held.histories.users, held.histories.items, held.targets)

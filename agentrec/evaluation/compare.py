@@ -1,7 +1,7 @@
-"""Compare two saved results, user by user.
+"""Compare two saved results, unit by unit.
 
-Users are matched by id, and must have the same target in both; the recommenders of the same name are compared, or all
-pairs where no name is shared.
+Units are matched by name, and must have the same target in both; systems of the same name are compared, or all pairs
+where no name is shared.
 """
 
 from __future__ import annotations
@@ -12,71 +12,87 @@ import numpy as np
 import pandas as pd
 
 from agentrec.core.errors import ArtefactError
-from agentrec.core.types import IntArray
+from agentrec.evaluation.merge import Resampling, compare_pairs
 from agentrec.evaluation.result import Comparison, Result
-from agentrec.evaluation.scoring import compare_ranks
+from agentrec.evaluation.statistics import Values
 
 
 class ResultComparison(NamedTuple):
-    """The comparisons, and the number of users that both results share."""
+    """The comparisons, and the number of units that both results share."""
 
     comparisons: tuple[Comparison, ...]
-    num_users: int
+    num_units: int
 
 
 def compare_results(
-    first: Result, second: Result, *, labels: tuple[str, str] = ("first", "second"), seed: int = 0
+    first: Result,
+    second: Result,
+    *,
+    labels: tuple[str, str] = ("first", "second"),
+    resampling: Resampling | None = None,
 ) -> ResultComparison:
-    """Compare recommenders of two results on the users that both evaluated.
+    """Compare systems of two results on the units that both measured.
 
     Args:
         first: a result.
-        second: another one on the same data and part.
+        second: another one of the same task on the same data.
         labels: what tells the two apart where a name occurs in both.
-        seed: seed of the bootstrap.
+        resampling: of the intervals.
 
     Raises:
-        ArtefactError: the results are of different data, part or list lengths, or share no user.
+        ArtefactError: the results are of different tasks, data or parts, or share no unit or no headline metric.
     """
-    for key in (("data", "fingerprint"), ("part",), ("config", "ks")):
-        sides = [_entry(result, key) for result in (first, second)]
+    for what, sides in _must_agree(first, second).items():
         if sides[0] != sides[1]:
             raise ArtefactError(
-                f"the results differ in {' '.join(key)}: {sides[0]!r} and {sides[1]!r}; expected two evaluations of "
-                "the same data, part and list lengths"
+                f"the results differ in {what}: {sides[0]!r} and {sides[1]!r}; expected two results of the same task "
+                "on the same data"
             )
-    shared = sorted(set(first.recommenders) & set(second.recommenders))
-    names = [(name, name) for name in shared] or [(a, b) for a in first.recommenders for b in second.recommenders]
-    users = _shared_users(first, second)
+    metrics = [metric for metric in first.metrics if metric.name in set(first.headline) & set(second.headline)]
+    if not metrics:
+        raise ArtefactError("the results share no headline metric; expected two results with the same metrics")
+    units = _shared_units(first, second)
+    shared = sorted(set(first.systems) & set(second.systems))
+    names = [(name, name) for name in shared] or [(a, b) for a in first.systems for b in second.systems]
     pairs = []
     for left, right in names:
         same = left == right
-        sides_ranks = (_aligned(first, left, users), _aligned(second, right, users))
         titles = (f"{labels[0]}: {left}", f"{labels[1]}: {right}") if same else (left, right)
-        pairs.append(((titles[0], sides_ranks[0]), (titles[1], sides_ranks[1])))
-    return ResultComparison(compare_ranks(pairs, first.provenance["config"]["ks"], seed=seed), len(users))
+        wanted = [metric.name for metric in metrics]
+        sides_values = (_values(first, left, wanted, units), _values(second, right, wanted, units))
+        pairs.append(((titles[0], sides_values[0]), (titles[1], sides_values[1])))
+    return ResultComparison(compare_pairs(pairs, metrics, resampling=resampling or Resampling()), len(units))
 
 
-def _entry(result: Result, key: tuple[str, ...]) -> object:
-    found: object = result.provenance
-    for part in key:
-        found = found.get(part) if isinstance(found, dict) else None
+def _must_agree(first: Result, second: Result) -> dict[str, tuple[object, object]]:
+    sides = (first.provenance, second.provenance)
+    return {
+        "task": (first.task, second.task),
+        "data": (sides[0]["data"].get("fingerprint"), sides[1]["data"].get("fingerprint")),
+        "part": (sides[0]["settings"].get("part"), sides[1]["settings"].get("part")),
+    }
+
+
+def _shared_units(first: Result, second: Result) -> list[str]:
+    tables = [result.units.set_index("unit") for result in (first, second)]
+    units = tables[0].index.intersection(tables[1].index, sort=False)
+    if not len(units):
+        raise ArtefactError("the results share no unit; expected two results on the same users, so check both")
+    if all("target" in table for table in tables):
+        targets = [table.loc[units, "target"].to_numpy() for table in tables]
+        differ = np.flatnonzero(targets[0] != targets[1])
+        if len(differ):
+            raise ArtefactError(
+                f"{len(differ)} of {len(units)} shared units have different targets, for example "
+                f"{units[differ[0]]!r}; expected the same split in both"
+            )
+    return [str(unit) for unit in units]
+
+
+def _values(result: Result, name: str, metrics: list[str], units: list[str]) -> dict[str, Values]:
+    rows = result.per_unit[result.per_unit["system"] == name]
+    found = {}
+    for metric in metrics:
+        table: pd.DataFrame = rows.pivot(index="unit", columns="seed", values=metric)
+        found[metric] = table.loc[units].to_numpy(np.float64).T
     return found
-
-
-def _shared_users(first: Result, second: Result) -> pd.Index[str]:
-    targets = [result.per_user.drop_duplicates("user").set_index("user")["target"] for result in (first, second)]
-    users = targets[0].index.intersection(targets[1].index, sort=False)
-    if not len(users):
-        raise ArtefactError("the results share no user; expected two evaluations of the same users, so check both")
-    differ = np.flatnonzero(targets[0].loc[users].to_numpy() != targets[1].loc[users].to_numpy())
-    if len(differ):
-        raise ArtefactError(
-            f"{len(differ)} of {len(users)} shared users have different targets, for example {users[differ[0]]!r}; "
-            "expected the same split in both"
-        )
-    return users
-
-
-def _aligned(result: Result, name: str, users: pd.Index[str]) -> IntArray:
-    return np.asarray(result.ranks(name).loc[users], np.int64)

@@ -89,7 +89,9 @@ class Measured:
                 tuple(content["problems"]),
             )
         except (KeyError, TypeError) as error:
-            raise ArtefactError(f"{folder / MANIFEST} lacks a part ({error}); remove the folder to measure again") from error
+            raise ArtefactError(
+                f"{folder / MANIFEST} lacks a part ({error}); remove the folder to measure again"
+            ) from error
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

@@ -1,14 +1,20 @@
-"""The result of an evaluation: numbers with intervals, comparisons, ranks per user, and what produced them.
+"""The result of an evaluation: numbers with intervals, comparisons, slices, rows per unit, and what produced them.
 
-A saved result is a folder: ``result.json`` (the contract for machines: the same inputs give the same bytes apart from
-``created_at``), ``per_user.parquet`` (one row per recommender and user, from which every single-target metric can be
-derived), ``timings.json`` (seconds, which differ from run to run), ``report.md`` and ``report.html``. Every file is
-whole or absent.
+A saved result is a folder:
+
+- ``result.json``: the contract for machines; the same inputs give the same bytes apart from ``created_at``;
+- ``per_unit.parquet``: one row per system, seed and unit, and ``units.parquet``: what is known of each unit;
+- ``samples.json``: a few units to look at; ``costs.json``: seconds, tokens, money and the machine, which differ from
+  run to run;
+- ``report.md``, ``report.html``, ``report.tex``.
+
+Every file is whole or absent, and ``result.json`` comes last: a folder with it is complete.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,28 +23,37 @@ from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
-from agentrec.core.errors import ArtefactError
+from agentrec.core.errors import ArtefactError, UnknownNameError
 from agentrec.core.files import read_json, whole_file, write_json
 from agentrec.core.types import JSON
+from agentrec.evaluation.measured import read_parquet
+from agentrec.evaluation.task import Metric
 
-FORMAT = 1
-RESULT, PER_USER, TIMINGS = "result.json", "per_user.parquet", "timings.json"
-COLUMNS = ("recommender", "user", "target", "rank")
+FORMAT = 2
+RESULT, COSTS, SAMPLES = "result.json", "costs.json", "samples.json"
+PER_UNIT, UNITS = "per_unit.parquet", "units.parquet"
 
 
 class Estimate(NamedTuple):
-    """A metric: its value and its interval over users; ``None`` where a metric is no mean over users."""
+    """A metric: its value and its interval over units and seeds.
 
-    mean: float
+    ``low`` and ``high`` are ``None`` where a metric is no mean over units, ``mean`` where it is defined for no unit.
+    ``deviation`` is the standard deviation between seeds, ``None`` with a single one.
+    """
+
+    mean: float | None
     low: float | None = None
     high: float | None = None
+    deviation: float | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two recommenders on the same users: mean difference (first minus second), its interval and p values.
+    """Two systems on the same units: mean difference (first minus second), its interval and p values.
 
-    ``holm`` is the p value corrected for all comparisons of the result.
+    ``holm`` is the p value corrected for all comparisons of the result. ``seeds_ahead`` of ``num_seeds`` seeds have a
+    positive difference. ``units_needed`` is how many units a difference of this size needs to be found in four of five
+    samples; ``None`` where no number suffices.
     """
 
     metric: str
@@ -49,16 +64,47 @@ class Comparison:
     high: float
     p_value: float
     holm: float
+    num_units: int
+    units_needed: int | None = None
+    seeds_ahead: int = 0
+    num_seeds: int = 1
+    better: str = "higher"
+
+    @property
+    def winner(self) -> str | None:
+        """The system that is ahead for certain, ``None`` if neither is.
+
+        Certain means: the corrected p value is below .05, the interval leaves out 0, and every seed agrees.
+        """
+        agreed = self.seeds_ahead in (0, self.num_seeds)
+        if self.better == "neither" or self.holm >= 0.05 or self.low <= 0 <= self.high or not agreed:
+            return None
+        return self.first if (self.difference > 0) == (self.better == "higher") else self.second
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Headline metrics of the units that share one value of a column, such as users with short histories."""
+
+    column: str
+    value: str
+    num_units: int
+    systems: Mapping[str, Mapping[str, Estimate]]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One user to look at: titles of the end of the history, of the target, and of the top of each list."""
+    """One unit to look at: what is known of it, and what every system did.
 
-    user: str
-    history: tuple[str, ...]
-    target: str
-    top: Mapping[str, tuple[str, ...]]
+    Attributes:
+        unit: its name.
+        about: for example ``history`` (titles) and ``target`` (a title).
+        answers: system -> a list of texts, best first.
+    """
+
+    unit: str
+    about: Mapping[str, Any]
+    answers: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,36 +112,64 @@ class Result:
     """What an evaluation found.
 
     Attributes:
-        recommenders: name -> metric (such as ``ndcg@10``) -> `Estimate`.
-        per_user: columns ``recommender``, ``user`` and ``target`` (ids) and ``rank`` (0-based int64, equal to
-            ``provenance["list_length"]`` where the list misses the target).
-        provenance: data, split, settings, seed and versions.
-        comparisons: all pairs of recommenders on the headline metrics.
-        samples: a few users with their lists; empty without a catalogue.
-        timings: name -> seconds spent recommending.
+        task: its name.
+        question: what was asked.
+        metrics: in the order of reports.
+        systems: name -> metric (such as ``ndcg@10``) -> `Estimate`.
+        units: one row per unit: ``unit``, labels, slices.
+        per_unit: columns ``system``, ``seed`` and ``unit``, one per metric, and labels such as ``rank`` (0-based int64,
+            equal to the list length where the list misses the target).
+        provenance: data, settings, seeds and versions.
+        comparisons: all pairs of systems on the headline metrics.
+        slices: headline metrics of parts of the units.
+        costs: name -> seconds, tokens, money.
+        samples: a few units with what every system did.
+        problems: sentences; a result with problems is no success.
         created_at: UTC time in ISO format.
     """
 
-    recommenders: Mapping[str, Mapping[str, Estimate]]
-    per_user: pd.DataFrame
+    task: str
+    question: str
+    metrics: tuple[Metric, ...]
+    systems: Mapping[str, Mapping[str, Estimate]]
+    units: pd.DataFrame
+    per_unit: pd.DataFrame
     provenance: JSON
     comparisons: tuple[Comparison, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
-    timings: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def __getitem__(self, name: str) -> dict[str, float]:
-        """The metrics of one recommender, without intervals: ``result["popularity"]["ndcg@10"]``."""
-        return {metric: estimate.mean for metric, estimate in self.recommenders[name].items()}
+        """The metrics of one system, without intervals: ``result["popularity"]["ndcg@10"]``.
+
+        Raises:
+            UnknownNameError: no such system.
+        """
+        if name not in self.systems:
+            raise UnknownNameError(f"the result has no system {name!r}; those that exist are {', '.join(self.systems)}")
+        found = self.systems[name].items()
+        return {metric: math.nan if estimate.mean is None else estimate.mean for metric, estimate in found}
 
     def table(self) -> pd.DataFrame:
-        """The means: one row per recommender, one column per metric."""
-        return pd.DataFrame.from_dict({name: self[name] for name in self.recommenders}, orient="index")
+        """The means: one row per system, one column per metric."""
+        return pd.DataFrame.from_dict({name: self[name] for name in self.systems}, orient="index")
 
-    def ranks(self, name: str) -> pd.Series[int]:
-        """The 0-based rank of the target, by user id, for one recommender."""
-        rows = self.per_user[self.per_user["recommender"] == name]
-        return rows.set_index("user")["rank"]
+    def values(self, name: str, metric: str) -> pd.DataFrame:
+        """One metric of one system: a row per unit, a column per seed."""
+        rows = self.per_unit[self.per_unit["system"] == name]
+        return rows.pivot(index="unit", columns="seed", values=metric).loc[self.units["unit"]]
+
+    def metric(self, name: str) -> Metric:
+        """What is known of a metric."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    @property
+    def headline(self) -> list[str]:
+        """Names of the metrics that are shown first."""
+        return [metric.name for metric in self.metrics if metric.headline]
 
     def with_provenance(self, **entries: Any) -> Self:
         """The same result with more known about what produced it."""
@@ -106,12 +180,15 @@ class Result:
         return {
             "format": FORMAT,
             "created_at": self.created_at,
-            "recommenders": {
-                name: {metric: estimate._asdict() for metric, estimate in metrics.items()}
-                for name, metrics in self.recommenders.items()
-            },
+            "task": self.task,
+            "question": self.question,
+            "metrics": [dataclasses.asdict(metric) for metric in self.metrics],
+            "systems": _estimates_to_json(self.systems),
             "comparisons": [dataclasses.asdict(comparison) for comparison in self.comparisons],
-            "samples": [dataclasses.asdict(sample) for sample in self.samples],
+            "slices": [
+                {**dataclasses.asdict(part), "systems": _estimates_to_json(part.systems)} for part in self.slices
+            ],
+            "problems": list(self.problems),
             "provenance": self.provenance,
         }
 
@@ -121,16 +198,16 @@ class Result:
         Raises:
             AgentrecError: the folder cannot be written.
         """
-        from agentrec.evaluation.report import to_html, to_markdown
+        from agentrec.core.provenance import machine
+        from agentrec.evaluation.report import write_reports
 
         folder = Path(folder)
-        texts = {"report.md": to_markdown(self), "report.html": to_html(self)}
-        with whole_file(folder / PER_USER) as temporary:
-            self.per_user.to_parquet(temporary, index=False)
-        write_json(folder / TIMINGS, dict(self.timings))
-        for name, text in texts.items():
+        for name, table in {PER_UNIT: self.per_unit, UNITS: self.units}.items():
             with whole_file(folder / name) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+                table.to_parquet(temporary, index=False)
+        write_json(folder / COSTS, {"systems": self.costs, "machine": machine()})
+        write_json(folder / SAMPLES, [dataclasses.asdict(sample) for sample in self.samples])
+        write_reports(self, folder)
         write_json(folder / RESULT, self.to_json())
         return folder
 
@@ -147,15 +224,20 @@ class Result:
             raise ArtefactError(f"{folder / RESULT} is not a result of format {FORMAT}; evaluate again to write one")
         try:
             return cls(
-                recommenders={
-                    name: {metric: Estimate(**estimate) for metric, estimate in metrics.items()}
-                    for name, metrics in content["recommenders"].items()
-                },
-                per_user=_read_per_user(folder / PER_USER),
+                task=content["task"],
+                question=content["question"],
+                metrics=tuple(Metric(**metric) for metric in content["metrics"]),
+                systems=_estimates_from_json(content["systems"]),
+                units=read_parquet(folder / UNITS),
+                per_unit=_read_per_unit(folder / PER_UNIT),
                 provenance=content["provenance"],
                 comparisons=tuple(Comparison(**comparison) for comparison in content["comparisons"]),
-                samples=tuple(_sample(sample) for sample in content["samples"]),
-                timings=read_json(folder / TIMINGS),
+                slices=tuple(
+                    Slice(**{**part, "systems": _estimates_from_json(part["systems"])}) for part in content["slices"]
+                ),
+                costs=read_json(folder / COSTS)["systems"],
+                samples=tuple(Sample(**sample) for sample in read_json(folder / SAMPLES)),
+                problems=tuple(content["problems"]),
                 created_at=content["created_at"],
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -167,18 +249,22 @@ class Result:
         return to_markdown(self)
 
 
-def _sample(content: JSON) -> Sample:
-    top = {name: tuple(titles) for name, titles in content["top"].items()}
-    return Sample(content["user"], tuple(content["history"]), content["target"], top)
+def _estimates_to_json(systems: Mapping[str, Mapping[str, Estimate]]) -> JSON:
+    return {
+        name: {metric: estimate._asdict() for metric, estimate in metrics.items()} for name, metrics in systems.items()
+    }
 
 
-def _read_per_user(path: Path) -> pd.DataFrame:
-    import pyarrow
+def _estimates_from_json(content: JSON) -> dict[str, dict[str, Estimate]]:
+    return {
+        name: {metric: Estimate(**estimate) for metric, estimate in metrics.items()}
+        for name, metrics in content.items()
+    }
 
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise ArtefactError(f"{path} is missing or damaged ({error}); evaluate again to write it") from error
-    if tuple(table.columns) != COLUMNS:
-        raise ArtefactError(f"{path} has columns {', '.join(table.columns)}; expected {', '.join(COLUMNS)}")
+
+def _read_per_unit(path: Path) -> pd.DataFrame:
+    table = read_parquet(path)
+    absent = [name for name in ("system", "seed", "unit") if name not in table]
+    if absent:
+        raise ArtefactError(f"{path} has columns {', '.join(table.columns)}; expected {absent[0]!r} among them")
     return table

@@ -1,250 +1,259 @@
-"""Evaluate recommenders: rank the whole catalogue for every held-out user and score where the target stands.
+"""Run a task: every system at every seed is measured once, kept in a store, and merged into one result.
 
-Item level and full catalogue: no sampled negatives, and a generative recommender is scored on the items it names, not
-on its tokens. Example::
-
-    dataset = load_dataset("ml-100k")
-    split = leave_one_out(dataset)
-    popularity = Popularity.fit(split.train, split.num_items)
-    result = evaluate({"popularity": popularity}, split, dataset=dataset)
-    result.save("runs/first")
+Work is shared by locks alone. Every process walks over all measurements that are due, takes those that nobody holds,
+and in the end waits for those that others hold; so parallel processes here (``jobs``) and the same command on several
+machines that see one store divide the work, whichever of them dies.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-import pandas as pd
-
-from agentrec.core.errors import ConfigError, DataError
-from agentrec.core.protocols import Recommender
-from agentrec.core.provenance import versions
-from agentrec.core.rng import generator
-from agentrec.core.types import JSON, PAD, Catalogue, HeldOut, IntArray
-from agentrec.evaluation.contract import check_size, checked_recommend
-from agentrec.evaluation.result import COLUMNS, Estimate, Result, Sample
-from agentrec.evaluation.scoring import compare_all, estimates, spread
-from agentrec.metrics.ranking import target_ranks
-
-if TYPE_CHECKING:
-    from agentrec.data.dataset import Dataset
-
-Part = Literal["validation", "test"]
-
-KS = (1, 5, 10, 20)
-SAMPLES, SAMPLE_HISTORY, SAMPLE_TOP = 5, 8, 5
-
-
-class SplitLike(Protocol):
-    """What evaluation needs of a split; `agentrec.data.split.Split` has it."""
-
-    @property
-    def num_items(self) -> int:
-        """N."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the split's content."""
-
-    def reveal(self, part: Part) -> HeldOut:
-        """Histories and targets of one held-out part."""
+from agentrec.core.config import from_mapping
+from agentrec.core.errors import AgentrecError, ConfigError
+from agentrec.core.files import json_hash
+from agentrec.core.provenance import code_hash
+from agentrec.core.types import JSON
+from agentrec.evaluation.measured import Measured
+from agentrec.evaluation.merge import Resampling, merge
+from agentrec.evaluation.result import RESULT, Result
+from agentrec.evaluation.store import Store
+from agentrec.evaluation.task import System, Task
+from agentrec.evaluation.tasks import load_task
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How an evaluation is run; recorded in its result."""
+class Order:
+    """What is to be run.
 
-    part: Part = "test"
-    ks: tuple[int, ...] = KS
-    exclude_seen: bool = False
-    seed: int = 0
-    bootstrap: int = 1000
-    limit: int | None = None
+    Attributes:
+        task: name of a task, or the path of its file.
+        values: settings of the task.
+        seeds: of the systems that have one.
+        store: folder of measurements and results.
+        nonce: told to systems whose measurements must not be taken from an earlier run; empty to take them.
+    """
+
+    task: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    store: Path = Path("runs/evals")
+    nonce: str = ""
 
     def __post_init__(self) -> None:
-        if self.part not in ("validation", "test"):
-            raise ConfigError(f"part is {self.part!r}; expected 'validation' or 'test'")
-        if not self.ks or min(self.ks) < 1 or list(self.ks) != sorted(set(self.ks)):
-            raise ConfigError(f"ks are {self.ks}; expected list lengths of 1 or more in ascending order")
-        if self.bootstrap < 1:
-            raise ConfigError(f"bootstrap is {self.bootstrap}; expected at least 1 resample")
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"limit is {self.limit}; expected at least 1 user, or no limit")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ConfigError(f"seeds are {self.seeds}; expected distinct numbers of 0 or more")
 
 
-def evaluate(  # noqa: PLR0913 - the one door for notebooks: flat keywords, every one with a default
-    recommenders: Mapping[str, Recommender] | Recommender,
-    split: SplitLike,
+class Due(NamedTuple):
+    """One measurement: which system, which seed, and the key it is kept under."""
+
+    label: str
+    seed: int
+    key: str
+
+
+class Outcome(NamedTuple):
+    """A result and the folder that holds it."""
+
+    result: Result
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A task with its settings, and every measurement it needs."""
+
+    order: Order
+    name: str
+    config: JSON
+    task: Task
+    due: tuple[Due, ...]
+
+    @classmethod
+    def of(cls, order: Order) -> Plan:
+        """Read the task, fill its settings in and name every measurement.
+
+        Raises:
+            AgentrecError: whatever is wrong with the task, its settings or its data.
+        """
+        file = load_task(order.task)
+        config = from_mapping(file.config, order.values)
+        built = file(config)
+        source = json_hash(file.path.read_text(encoding="utf-8"))
+        shared = [file.name, source, code_hash(), built.data, built.settings, [metric.name for metric in built.metrics]]
+        due = tuple(
+            Due(label, seed, json_hash([*shared, *_identity(system, seed, order.nonce)]))
+            for label, system in built.systems.items()
+            for seed in (order.seeds if system.seeded or built.nested else order.seeds[:1])
+        )
+        return cls(order, file.name, asdict(config), built, due)
+
+    def key(self, resampling: Resampling) -> str:
+        """Names the result: equal keys, equal results."""
+        return json_hash([self.name, [list(due) for due in self.due], asdict(resampling)])
+
+
+def _identity(system: System, seed: int, nonce: str) -> list[Any]:
+    return [system.identity, seed if system.seeded else None, None if system.reusable else nonce]
+
+
+def run_task(
+    order: Order,
     *,
-    dataset: Dataset | None = None,
-    catalogue: Catalogue | None = None,
-    part: Part = "test",
-    ks: Sequence[int] = KS,
-    exclude_seen: bool = False,
-    seed: int = 0,
-    bootstrap: int = 1000,
-    limit: int | None = None,
-    batch_size: int = 256,
+    jobs: int = 1,
+    resampling: Resampling | None = None,
+    out: str | Path | None = None,
     progress: bool = False,
-) -> Result:
-    """Score recommenders on the held-out items of a split, over the full catalogue.
+    say: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Measure what is due, merge, and save the result.
 
     Args:
-        recommenders: name -> recommender, or a single one.
-        split: gives histories and targets, for example from `agentrec.data.split.leave_one_out`.
-        dataset: gives ids, titles, and the name and fingerprint of the data.
-        catalogue: gives item ids and titles without a ``dataset``.
-        part: ``"test"`` or ``"validation"``.
-        ks: list lengths at which metrics are taken; the longest is asked for.
-        exclude_seen: leave items of the user's own history out of the lists.
-        seed: of the bootstrap, of the users drawn under ``limit`` and of the sample users.
-        bootstrap: how many times users are resampled for the intervals.
-        limit: evaluate at most so many users, drawn at random.
-        batch_size: users per call of `recommend`.
-        progress: show a progress bar on stderr.
+        order: what to run.
+        jobs: how many processes measure at once.
+        resampling: of the intervals.
+        out: folder of the result; by default one inside the store, named by task and content.
+        progress: show bars on stderr.
+        say: told one line per measurement.
 
     Raises:
-        ConfigError: a setting is out of range, or there is no recommender.
-        DataError: nobody is held out, or the catalogue does not fit the split.
-        RecommenderError: a recommender breaks its contract.
+        AgentrecError: settings are wrong, or a system could not be measured; all other measurements are kept.
     """
-    settings = Settings(part, tuple(ks), exclude_seen, seed, bootstrap, limit)
-    named = _named(recommenders)
-    catalogue = dataset.catalogue if dataset is not None else catalogue
-    _check_catalogue(catalogue, split.num_items)
-    for name, recommender in named.items():
-        check_size(recommender, split.num_items, name)
-    held = held_out(split, settings)
-    lists, timings = {}, {}
-    for name, recommender in named.items():
-        start = time.perf_counter()
-        lists[name] = _lists(recommender, held, settings, name=name, batch_size=batch_size, progress=progress)
-        timings[name] = time.perf_counter() - start
-    users, targets = _user_ids(held, dataset), _item_ids(held.targets, catalogue)
-    ranks = {name: target_ranks(items, held.targets) for name, items in lists.items()}
-    return Result(
-        recommenders=_metrics(ranks, lists, split.num_items, settings),
-        per_user=_per_user(ranks, users, targets),
-        provenance=_provenance(named, split, held, settings, dataset),
-        comparisons=compare_all(ranks, settings.ks, resamples=bootstrap, seed=seed),
-        samples=() if catalogue is None else _samples(lists, held, users, catalogue, seed),
-        timings=timings,
-    )
+    if jobs < 1:
+        raise ConfigError(f"jobs is {jobs}; expected at least 1")
+    resampling = resampling or Resampling()
+    plan = Plan.of(order)
+    folder = Path(out) if out is not None else order.store / f"{plan.name}-{plan.key(resampling)[:8]}"
+    _check_folder(folder)
+    if min(jobs, len(plan.due)) > 1:
+        _measure_in_parallel(plan, min(jobs, len(plan.due)))
+    rank = int(os.environ.get("RANK", "0"))  # set by launchers such as `accelerate launch`
+    measured = measure_due(plan, wait=True, start=rank, progress=progress, say=say)
+    known = {"task": {"name": plan.name, "config": plan.config}, "code": code_hash(), "resampling": asdict(resampling)}
+    result = merge(plan.name, plan.task, measured, resampling=resampling, provenance=known)
+    return Outcome(result, result.save(folder))
 
 
-def held_out(split: SplitLike, settings: Settings) -> HeldOut:
-    """The users that an evaluation with these settings scores.
+def measure_due(
+    plan: Plan,
+    *,
+    wait: bool,
+    start: int = 0,
+    progress: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, dict[int, Measured]]:
+    """Measure whatever is due and nobody else measures; with ``wait``, end with every measurement in hand.
+
+    Args:
+        plan: what is due.
+        wait: for measurements that other processes hold.
+        start: where the walk begins, so that processes do not all ask for the same measurement first.
+        progress: show bars on stderr.
+        say: told one line per measurement.
+
+    Returns:
+        system -> seed -> measurement.
 
     Raises:
-        DataError: there are none.
+        AgentrecError: a system failed; the others were measured and kept before it is raised.
     """
-    held = split.reveal(settings.part)
-    if not len(held):
-        raise DataError(f"the {settings.part} part of the split has no users; expected at least 1, so use more data")
-    return held if settings.limit is None else held.sample(settings.limit, settings.seed)
+    store = Store(plan.order.store)
+    found: dict[Due, Measured] = {}
+    failed: dict[Due, AgentrecError] = {}
+    start %= len(plan.due)
+    walk = [*plan.due[start:], *plan.due[:start]]
+    for patient in (False, True) if wait else (False,):
+        for due in walk:
+            if due in found or due in failed:
+                continue
+            try:
+                measured = _one(store, plan, due, wait=patient, progress=progress, say=say)
+            except AgentrecError as error:
+                failed[due] = error
+                continue
+            if measured is not None:
+                found[due] = measured
+    if failed:
+        due, first = next(iter(failed.items()))
+        raise type(first)(f"{due.label} (seed {due.seed}): {first}{_others(failed, found)}") from first
+    by_label: dict[str, dict[int, Measured]] = {}
+    for due in plan.due:
+        if due in found:
+            by_label.setdefault(due.label, {})[due.seed] = found[due]
+    return by_label
 
 
-def _named(recommenders: Mapping[str, Recommender] | Recommender) -> dict[str, Recommender]:
-    if not isinstance(recommenders, Mapping):
-        return {str(getattr(recommenders, "method", type(recommenders).__name__)): recommenders}
-    if not recommenders:
-        raise ConfigError("there is no recommender to evaluate; expected at least one")
-    return dict(recommenders)
+def _one(
+    store: Store, plan: Plan, due: Due, *, wait: bool, progress: bool, say: Callable[[str], None]
+) -> Measured | None:
+    kept = store.get(due.key)
+    if kept is not None:
+        say(f"{due.label}, seed {due.seed}: kept from before")
+        return kept
+    with store.claim(due.key, wait=wait) as mine:
+        if not mine:
+            return None
+        if (kept := store.get(due.key)) is not None:
+            return kept
+        say(f"{due.label}, seed {due.seed}: measuring")
+        system = plan.task.systems[due.label].make(due.seed)
+        measured = plan.task.measure(system, progress=progress).checked(plan.task.units["unit"], due.label)
+        store.put(due.key, measured)
+        return measured
 
 
-def _check_catalogue(catalogue: Catalogue | None, num_items: int) -> None:
-    if catalogue is not None and len(catalogue) != num_items:
-        raise DataError(
-            f"the catalogue has {len(catalogue)} items, the split {num_items}; expected the same data set for both"
+def _others(failed: Mapping[Due, AgentrecError], found: Mapping[Due, Measured]) -> str:
+    more = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
+    return f"{more}; {len(found)} measurements are kept, and the next run takes them from there" if found else more
+
+
+def _measure_in_parallel(plan: Plan, jobs: int) -> None:
+    """Let processes measure until nothing is free; what fails is met again, and reported, by the caller."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_limit_threads, initargs=(threads,)) as pool:
+        for future in [pool.submit(_walk, plan.order, rank) for rank in range(jobs)]:
+            future.result()
+
+
+def _limit_threads(threads: int) -> None:
+    """In a fresh process, before torch is loaded: share the cores among all processes."""
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update({name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")})
+    threadpool_limits(threads)
+
+
+def _walk(order: Order, rank: int) -> None:
+    try:
+        measure_due(Plan.of(order), wait=False, start=rank)
+    except AgentrecError:
+        return  # the caller meets the same error, with nothing lost
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """``"3"`` -> (0, 1, 2); ``"4,7"`` -> (4, 7); ``"4,"`` -> (4,).
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    kept = [part for part in parts if part]
+    if not kept or not all(part.isdigit() for part in kept) or (len(parts) == 1 and int(text) < 1):
+        raise ConfigError(f"seeds are {text!r}; expected how many, such as 3, or which, such as 0,1,5")
+    return tuple(range(int(text))) if len(parts) == 1 else tuple(int(part) for part in kept)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder of other files before anything is measured."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / RESULT).is_file()):
+        raise AgentrecError(
+            f"{folder} exists and holds no result; expected a new or empty folder or an older result, so choose another"
         )
-
-
-def _lists(
-    recommender: Recommender, held: HeldOut, settings: Settings, *, name: str, batch_size: int, progress: bool
-) -> IntArray:
-    from tqdm import tqdm
-
-    if batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
-    n = max(settings.ks)
-    lists = np.empty((len(held), n), np.int64)
-    done = 0
-    with tqdm(total=len(held), desc=name, unit="user", disable=not progress) as bar:
-        for batch in held.histories.batches(batch_size):
-            answer = checked_recommend(recommender, batch, n, exclude_seen=settings.exclude_seen, name=name)
-            lists[done : done + len(batch)] = answer.items
-            done += len(batch)
-            bar.update(len(batch))
-    return lists
-
-
-def _user_ids(held: HeldOut, dataset: Dataset | None) -> list[str]:
-    users = held.histories.users.tolist()
-    if dataset is not None and all(0 <= user < len(dataset.user_ids) for user in users):
-        return [str(dataset.user_ids[user]) for user in users]
-    return [str(user) if user >= 0 else f"row {row}" for row, user in enumerate(users)]
-
-
-def _item_ids(items: IntArray, catalogue: Catalogue | None) -> list[str]:
-    return [str(item) if catalogue is None else catalogue.ids[item] for item in items.tolist()]
-
-
-def _metrics(
-    ranks: Mapping[str, IntArray], lists: Mapping[str, IntArray], num_items: int, settings: Settings
-) -> dict[str, dict[str, Estimate]]:
-    found = estimates(ranks, settings.ks, resamples=settings.bootstrap, seed=settings.seed)
-    return {name: {**found[name], **spread(lists[name], num_items, settings.ks)} for name in lists}
-
-
-def _per_user(ranks: Mapping[str, IntArray], users: list[str], targets: list[str]) -> pd.DataFrame:
-    tables = [
-        pd.DataFrame(dict(zip(COLUMNS, (name, users, targets, found), strict=True))) for name, found in ranks.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _provenance(
-    named: Mapping[str, Recommender], split: SplitLike, held: HeldOut, settings: Settings, dataset: Dataset | None
-) -> JSON:
-    config = asdict(settings)
-    return {
-        "data": {
-            "name": getattr(split, "name", "unnamed") if dataset is None else dataset.name,
-            "fingerprint": None if dataset is None else dataset.fingerprint,
-        },
-        "split": {"fingerprint": split.fingerprint},
-        "part": settings.part,
-        "num_users": len(held),
-        "num_items": split.num_items,
-        "list_length": max(settings.ks),
-        "seed": settings.seed,
-        "config": {**config, "ks": list(settings.ks)},
-        "recommenders": {
-            name: {"kind": type(recommender).__name__, **getattr(recommender, "provenance", {})}
-            for name, recommender in named.items()
-        },
-        "versions": versions(),
-    }
-
-
-def _samples(
-    lists: Mapping[str, IntArray], held: HeldOut, users: list[str], catalogue: Catalogue, seed: int
-) -> tuple[Sample, ...]:
-    titles = catalogue.titles
-    rows = generator(seed, "samples").choice(len(held), min(SAMPLES, len(held)), replace=False)
-    return tuple(
-        Sample(
-            user=users[row],
-            history=tuple(titles[item] for item in held.histories[row][-SAMPLE_HISTORY:]),
-            target=titles[held.targets[row]],
-            top={
-                name: tuple(titles[item] for item in items[row, :SAMPLE_TOP] if item != PAD)
-                for name, items in lists.items()
-            },
-        )
-        for row in np.sort(rows).tolist()
-    )

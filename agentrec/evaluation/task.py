@@ -65,10 +65,9 @@ class System:
 
 
 class Measure(Protocol):
-    """Measures one system on all units."""
+    """Measures one system on all units: one row per unit of the task, in the task's order."""
 
-    def __call__(self, system: Any, *, progress: bool = False) -> Measured:
-        """Return one row per unit of the task, in the task's order."""
+    def __call__(self, system: Any, *, progress: bool = False) -> Measured: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +126,7 @@ class TaskFile:
     path: Path
 
     def __call__(self, config: Any) -> Task:
+        """The task with these settings."""
         return self.build(config)
 
 

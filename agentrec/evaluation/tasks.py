@@ -1,8 +1,8 @@
 """How evaluation tasks are found: files of the top-level folder ``evals``, paths, and entry points.
 
-A task is a Python file with a docstring, ``Config`` (a frozen dataclass of settings) and
-``run(config, *, progress=False) -> Result``. Its name is its file's name. Listing parses files and imports nothing.
-Other packages add tasks by entry points in the group ``agentrec.evals`` that name such a module.
+A file holds one function that wears `agentrec.evaluation.task.task`, and the function's name is the file's. Listing
+parses files and imports nothing. Other packages add tasks by entry points in the group ``agentrec.evals`` that name
+such a module.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from agentrec.core.errors import ConfigError, UnknownNameError
+from agentrec.core.errors import AgentrecError, ConfigError, UnknownNameError
 from agentrec.core.resources import resource_folder
+from agentrec.evaluation.task import TaskFile
 
 GROUP = "agentrec.evals"
 
@@ -24,19 +25,22 @@ GROUP = "agentrec.evals"
 def task_summaries() -> dict[str, str]:
     """Name -> first line of the docstring (or the entry point's target), sorted by name."""
     found = {point.name: point.value for point in entry_points(group=GROUP)}
-    for name, file in _files().items():
-        found[name] = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    for name, file in task_files().items():
+        try:
+            found[name] = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+        except SyntaxError as error:
+            found[name] = f"(broken: {error.msg} in line {error.lineno})"
     return dict(sorted(found.items()))
 
 
-def load_task(name: str | Path) -> ModuleType:
+def load_task(name: str | Path) -> TaskFile:
     """Import a task by its name, or by the path of its file.
 
     Raises:
         UnknownNameError: no task has that name, or no file lies there.
-        ConfigError: the file is no task.
+        ConfigError: the file cannot be imported, or holds no task.
     """
-    files, points = _files(), {point.name: point for point in entry_points(group=GROUP)}
+    files, points = task_files(), {point.name: point for point in entry_points(group=GROUP)}
     if str(name) in files:
         module = _import_file(files[str(name)])
     elif str(name).endswith(".py") and Path(name).is_file():
@@ -48,13 +52,17 @@ def load_task(name: str | Path) -> ModuleType:
         raise UnknownNameError(
             f"there is no evaluation task {str(name)!r}; those that exist are {known}, or give the path of a .py file"
         )
-    missing = [part for part in ("Config", "run") if not hasattr(module, part)]
-    if missing:
-        raise ConfigError(f"{module.__file__} has no {missing[0]!r}; expected a task with `Config` and `run(config)`")
-    return module
+    found = [value for value in vars(module).values() if isinstance(value, TaskFile)]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{module.__file__} holds {len(found)} tasks; expected one function that wears "
+            "@agentrec.evaluation.task.task"
+        )
+    return found[0]
 
 
-def _files() -> dict[str, Path]:
+def task_files() -> dict[str, Path]:
+    """The files of the folder ``evals``, by name."""
     return {file.stem: file for file in sorted(resource_folder("evals").glob("*.py")) if not file.stem.startswith("_")}
 
 
@@ -65,5 +73,17 @@ def _import_file(path: Path) -> ModuleType:
         raise ConfigError(f"{path} cannot be imported; expected a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except AgentrecError:
+        raise
+    except SyntaxError as error:
+        raise ConfigError(
+            f"{path} is not valid Python: {error.msg} in line {error.lineno}; correct it and run again"
+        ) from error
+    except Exception as error:
+        raise ConfigError(
+            f"{path} could not be imported ({type(error).__name__}: {error}); expected a file that imports, so try "
+            f"`python {path}`"
+        ) from error
     return module

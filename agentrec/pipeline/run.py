@@ -23,7 +23,7 @@ from agentrec.data.kcore import k_core
 from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, leave_one_out
 from agentrec.evaluation.result import Result
-from agentrec.evaluation.run import evaluate
+from agentrec.evaluation.ranking import evaluate
 from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe, Sids
 from agentrec.pipeline.semantic_ids import fit_semantic_ids, import_semantic_ids
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
@@ -166,7 +166,7 @@ def run_recipe(
     split = leave_one_out(dataset)
     named = {label: run.recommender(label, row, dataset, split) for label, row in recipe.recommenders.items()}
     say("evaluation: working")
-    result = evaluate(named, split, dataset=dataset, seed=recipe.seed, progress=progress, **plain(recipe.evaluate))
+    result = evaluate(named, split, seed=recipe.seed, progress=progress, **plain(recipe.evaluate))
     folder = result.with_provenance(recipe=plain(recipe)).save(run.out / "evaluation")
     shown = None
     if recipe.show.recommender in named:
