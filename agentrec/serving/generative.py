@@ -37,6 +37,9 @@ class GenerativeRecommender(Artefact):
         form: how histories become prompts.
         num_beams: beam width M.
         bf16: run the model under bfloat16 autocast; faster where the processor has it, scores differ slightly.
+
+    Attributes:
+        usage: tokens since it was opened: ``prompt_tokens``, and ``beam_tokens``, which are the tokens of all beams.
     """
 
     room: ClassVar[str] = ROOM
@@ -58,6 +61,7 @@ class GenerativeRecommender(Artefact):
         self.form = form
         self.num_beams = num_beams
         self.bf16 = bf16
+        self.usage = {"prompt_tokens": 0, "beam_tokens": 0}
         self.constraint: Constraint = Trie.build(vocabulary.codes, vocabulary.level_sizes).to(self.device)
         self._token_ids = [torch.from_numpy(ids).to(self.device) for ids in vocabulary.token_ids(tokenizer)]
 
@@ -144,6 +148,8 @@ class GenerativeRecommender(Artefact):
         constraint: Constraint | None,
     ) -> tuple[IntArray, Any]:
         ids, mask = pad_left(prompts, self.tokenizer.pad_token_id)
+        self.usage["prompt_tokens"] += sum(map(len, prompts))
+        self.usage["beam_tokens"] += len(prompts) * beams * self.vocabulary.num_levels
         with self._precision():
             found = beam_search(
                 self.model,

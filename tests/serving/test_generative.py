@@ -112,3 +112,10 @@ def test_batches_cover_all_rows_within_the_budget() -> None:
     batches = list(batches_by_tokens(lengths.tolist(), 60))
     assert sorted(np.concatenate(batches).tolist()) == list(range(200))
     assert all(len(b) == 1 or len(b) * (lengths[b].max() + 60) <= TOKENS_PER_BATCH for b in batches)
+
+
+def test_tokens_are_counted() -> None:
+    model = make(24, num_beams=4)
+    model.recommend(Histories.from_lists([[1, 2], [3]]), 2)
+    prompts = sum(len(model.form.prompt(np.array(history))) for history in ([1, 2], [3]))
+    assert model.usage == {"prompt_tokens": prompts, "beam_tokens": 2 * 4 * 3}
