@@ -1,4 +1,7 @@
-"""RecBole's atomic files: ``<name>.inter`` and ``<name>.item``, tab-separated, with ``name:type`` headers."""
+"""RecBole's atomic files: ``<name>.inter`` and ``<name>.item``, tab-separated, with ``name:type`` headers.
+
+Files of a ready-made split (``<name>.train.inter`` and so on) are read by `agentrec.data.recbole_split`.
+"""
 
 from __future__ import annotations
 
@@ -66,5 +69,7 @@ def _only(folder: Path) -> Path:
     found = sorted(folder.glob("*.inter")) if folder.is_dir() else []
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
-        raise DataError(f"{folder} has these .inter files: {names}; expected exactly one, so name the file itself")
+        split = any(file.name.endswith(".train.inter") for file in found)
+        remedy = "read them as a ready-made split with load_recbole_split" if split else "name the file itself"
+        raise DataError(f"{folder} has these .inter files: {names}; expected exactly one, so {remedy}")
     return found[0]
