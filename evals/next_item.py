@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
-from agentrec.pipeline.recommenders import named_recommenders
 
 from agentrec.core.config import setting
 from agentrec.core.errors import DataError
@@ -19,6 +18,7 @@ from agentrec.data.load import load_dataset
 from agentrec.data.split import leave_one_out
 from agentrec.evaluation.ranking import Settings, held_out, ranking_task
 from agentrec.evaluation.task import System, Task, task
+from agentrec.pipeline.recommenders import named_recommenders
 
 
 @dataclass(frozen=True)

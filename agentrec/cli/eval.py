@@ -84,12 +84,15 @@ def run_a_task(  # noqa: PLR0913, PLR0917 - one parameter per option; typer pass
         _print_help(context, task)
         return
     from agentrec.cli.options import parse_settings
+    from agentrec.core.errors import ConfigError
     from agentrec.evaluation.merge import Resampling
     from agentrec.evaluation.run import Order, parse_seeds, run_task
     from agentrec.evaluation.tasks import load_task
 
+    if task.startswith("-"):
+        raise ConfigError(f"{task} stands before the task's name; expected `agentrec eval run <task> {task} ...`")
     command = f"agentrec eval run {task}"
-    values = parse_settings(load_task(task).config, context.args, command=command)
+    values = parse_settings(load_task(task).config, context.args, command=command, taken=_own_options(context))
     nonce = "" if resume else uuid.uuid4().hex
     order = Order(task, values, parse_seeds(seeds), store, nonce)
     result, folder = run_task(order, jobs=jobs, resampling=Resampling(bootstrap), out=out, progress=not json_, say=_say)
@@ -101,6 +104,12 @@ def run_a_task(  # noqa: PLR0913, PLR0917 - one parameter per option; typer pass
         typer.echo(f"report: {folder / 'report.html'}")
     if result.problems:
         raise typer.Exit(1)
+
+
+def _own_options(context: typer.Context) -> set[str]:
+    """Names of the options of the command itself, as settings would be called."""
+    flags = (flag for parameter in context.command.params for flag in parameter.opts if flag.startswith("--"))
+    return {flag.strip("-").replace("-", "_") for flag in flags}
 
 
 def _print_help(context: typer.Context, task: str | None) -> None:

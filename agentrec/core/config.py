@@ -24,7 +24,7 @@ def from_mapping(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     """Fill a dataclass from a mapping.
 
     Raises:
-        ConfigError: a key is unknown, or a value has the wrong type.
+        ConfigError: a key is unknown or missing, or a value has the wrong type.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(fields))
@@ -32,6 +32,9 @@ def from_mapping(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
         raise ConfigError(
             f"{cls.__qualname__} has no setting {unknown[0]!r}; those that exist are {', '.join(sorted(fields))}"
         )
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{cls.__qualname__} has no value for its setting {name!r}; expected one, so give it")
     hints = typing.get_type_hints(cls)
     return cls(**{name: _checked(name, value, hints[name]) for name, value in values.items()})
 

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,19 @@ def _writing(path: Path) -> Iterator[None]:
             f"{path} could not be written: {error.strerror or error}; free space or choose another folder (nothing "
             "half-written was left)"
         ) from error
+
+
+def as_json(content: Any) -> Any:
+    """The same content in the types of JSON: arrays as lists, numpy's numbers as Python's, anything unknown as text."""
+    if isinstance(content, Mapping):
+        return {str(name): as_json(value) for name, value in content.items()}
+    if isinstance(content, set | frozenset):
+        return sorted(map(str, content))
+    if isinstance(content, list | tuple):
+        return [as_json(value) for value in content]
+    if isinstance(content, np.generic | np.ndarray):
+        return as_json(content.tolist())
+    return content if content is None or isinstance(content, bool | int | float | str) else str(content)
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -48,9 +48,13 @@ def compare_results(
                 f"the results differ in {what}: {sides[0]!r} and {sides[1]!r}; expected two results of the same task "
                 "on the same data"
             )
-    metrics = [metric for metric in first.metrics if metric.name in set(first.headline) & set(second.headline)]
+    shown = set(first.headline) & set(second.headline) & set(first.per_unit) & set(second.per_unit)
+    metrics = [metric for metric in first.metrics if metric.name in shown]
     if not metrics:
-        raise ArtefactError("the results share no headline metric; expected two results with the same metrics")
+        raise ArtefactError(
+            f"the results share no headline metric that units have a value of; they show {', '.join(first.headline)} "
+            f"and {', '.join(second.headline)}, so evaluate both with the same metrics"
+        )
     units = _shared_units(first, second)
     shared = sorted(set(first.systems) & set(second.systems))
     names = [(name, name) for name in shared] or [(a, b) for a in first.systems for b in second.systems]
@@ -61,7 +65,9 @@ def compare_results(
         wanted = [metric.name for metric in metrics]
         sides_values = (_values(first, left, wanted, units), _values(second, right, wanted, units))
         pairs.append(((titles[0], sides_values[0]), (titles[1], sides_values[1])))
-    return ResultComparison(compare_pairs(pairs, metrics, resampling=resampling or Resampling()), len(units))
+    nested = bool(first.provenance.get("nested"))
+    found = compare_pairs(pairs, metrics, nested=nested, resampling=resampling or Resampling())
+    return ResultComparison(found, len(units))
 
 
 def _must_agree(first: Result, second: Result) -> dict[str, tuple[object, object]]:
@@ -92,7 +98,7 @@ def _shared_units(first: Result, second: Result) -> list[str]:
 def _values(result: Result, name: str, metrics: list[str], units: list[str]) -> dict[str, Values]:
     rows = result.per_unit[result.per_unit["system"] == name]
     found = {}
-    for metric in metrics:
+    for metric in (metric for metric in metrics if metric in result.systems[name]):
         table: pd.DataFrame = rows.pivot(index="unit", columns="seed", values=metric)
         found[metric] = table.loc[units].to_numpy(np.float64).T
     return found

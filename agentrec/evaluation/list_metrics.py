@@ -160,7 +160,7 @@ def split_name(name: str) -> tuple[str, int]:
         ConfigError: no such family, or no list length.
     """
     family, _, k = name.partition("@")
-    if family not in FAMILIES or not k.isdigit() or int(k) < 1:
+    if family not in FAMILIES or not k.isdecimal() or int(k) < 1:
         raise ConfigError(
             f"there is no metric {name!r}; expected one of {', '.join(FAMILIES)} with a list length, such as ndcg@10"
         )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from agentrec.core.errors import ArtefactError, RecommenderError
-from agentrec.core.files import MANIFEST, read_json, whole_folder, write_json
+from agentrec.core.files import MANIFEST, as_json, read_json, whole_folder, write_json
 from agentrec.core.types import JSON
 
 UNITS, FORMAT = "units.parquet", 1
@@ -41,12 +41,20 @@ class Measured:
     samples: JSON = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("totals", "costs", "facts", "samples"):  # what a system says of itself may hold anything
+            object.__setattr__(self, name, as_json(getattr(self, name)))
+
     def checked(self, units: pd.Series[str], name: str) -> Self:
         """This measurement, if its rows are the task's units in order.
 
         Raises:
             RecommenderError: they are not.
         """
+        if "unit" not in self.units:
+            raise RecommenderError(
+                f"{name!r} was measured with columns {', '.join(map(str, self.units))}; expected 'unit' among them"
+            )
         found = self.units["unit"]
         if len(found) != len(units) or not np.array_equal(found.to_numpy(str), units.to_numpy(str)):
             raise RecommenderError(
@@ -61,8 +69,8 @@ class Measured:
             self.units.to_parquet(temporary / UNITS, index=False)
             content = {
                 "format": FORMAT,
-                "totals": dict(self.totals),
-                "costs": dict(self.costs),
+                "totals": self.totals,
+                "costs": self.costs,
                 "facts": self.facts,
                 "samples": self.samples,
                 "problems": list(self.problems),

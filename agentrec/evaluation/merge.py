@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from agentrec.core.errors import ConfigError, RecommenderError
+from agentrec.core.files import as_json
 from agentrec.core.types import JSON
 from agentrec.evaluation.measured import Measured
 from agentrec.evaluation.power import users_needed
@@ -32,6 +34,10 @@ class Resampling:
     resamples: int = 1000
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise ConfigError(f"bootstrap is {self.resamples}; expected at least 1 resample, 1000 for a result")
+
 
 def merge(
     name: str, task: Task, measured: BySeed, *, resampling: Resampling | None = None, provenance: JSON | None = None
@@ -44,6 +50,9 @@ def merge(
         measured: system -> seed -> measurement.
         resampling: of the intervals.
         provenance: what else is known of this result.
+
+    Raises:
+        RecommenderError: rows are not the task's units, or none of its metrics was measured.
     """
     resampling = resampling or Resampling()
     by_seed = {
@@ -64,9 +73,7 @@ def merge(
         slices=_slices(task, arrays, headline, resampling),
         costs={label: _mean_costs(seeds) for label, seeds in by_seed.items()},
         samples=_samples(by_seed),
-        problems=tuple(
-            f"{label}: {text}" for label, seeds in by_seed.items() for text in next(iter(seeds.values())).problems
-        ),
+        problems=_problems(by_seed),
     )
 
 
@@ -84,7 +91,13 @@ def _reported(metrics: Sequence[Metric], by_seed: BySeed) -> tuple[Metric, ...]:
     known = {
         name for seeds in by_seed.values() for found in seeds.values() for name in (*found.units.columns, *found.totals)
     }
-    return tuple(metric for metric in metrics if metric.name in known)
+    found = tuple(metric for metric in metrics if metric.name in known)
+    if not found:
+        raise RecommenderError(
+            f"the task reports {', '.join(metric.name for metric in metrics)}, and what was measured is "
+            f"{', '.join(sorted(known - {'unit'})) or 'nothing'}; expected a column or a total of such a name"
+        )
+    return found
 
 
 def _systems(
@@ -142,7 +155,7 @@ def compare_pairs(
 
     Args:
         pairs: two names with their metric -> (S, U) values, column by column the same units.
-        metrics: what is compared; a metric that one side lacks is passed over.
+        metrics: what is compared; a metric that one side lacks, or that no unit has on both sides, is passed over.
         nested: seeds are drawn anew for every unit.
         resampling: of the intervals.
     """
@@ -152,6 +165,7 @@ def compare_pairs(
         for (first, left), (second, right) in pairs
         if metric.name in left and metric.name in right
     ]
+    family = [row for row in family if _num_units(*row[3:])]
     found = compare_paired(
         [(left, right) for *_, left, right in family],
         nested=nested,
@@ -168,7 +182,7 @@ def compare_pairs(
             high=_must(paired.high),
             p_value=paired.p_value,
             holm=paired.holm,
-            num_units=left.shape[1],
+            num_units=_num_units(left, right),
             units_needed=_units_needed(paired.difference, paired.deviation),
             seeds_ahead=paired.seeds_ahead,
             num_seeds=max(len(left), len(right)),
@@ -185,6 +199,11 @@ def _units_needed(difference: float, deviation: float) -> int | None:
         return None
 
 
+def _num_units(first: Values, second: Values) -> int:
+    """How many units have a value on both sides, at any seed."""
+    return int((~np.isnan(first - second)).any(axis=0).sum())
+
+
 def _same_seeds(first: Values, second: Values) -> tuple[Values, Values]:
     """As many rows on both sides; a side measured once stands against every seed of the other."""
     size = min(len(first), len(second))
@@ -198,7 +217,9 @@ def _slices(
     names = {metric.name for metric in headline}
     for column in task.slices:
         values = task.units[column]
-        order = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else sorted(values.unique())
+        order = (
+            values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else sorted(values.dropna().unique())
+        )
         for value in order:
             rows = np.flatnonzero(values == value)
             if not len(rows):
@@ -226,16 +247,30 @@ def _per_unit(by_seed: BySeed) -> pd.DataFrame:
 def _provenance(task: Task, by_seed: BySeed, more: JSON) -> JSON:
     from agentrec.core.provenance import versions
 
-    return {
+    content = {
         "data": task.data,
         "settings": task.settings,
         "num_units": len(task.units),
+        "nested": task.nested,
         "seeds": {label: list(seeds) for label, seeds in by_seed.items()},
         "systems": {label: next(iter(seeds.values())).facts for label, seeds in by_seed.items()},
         "versions": versions(),
         **task.facts,
         **more,
     }
+    return {name: as_json(value) for name, value in content.items()}
+
+
+def _problems(by_seed: BySeed) -> tuple[str, ...]:
+    """Every problem once, with the first seed that met it where there are several."""
+    found: dict[str, None] = {}
+    for label, seeds in by_seed.items():
+        known: set[str] = set()
+        for seed, measured in seeds.items():
+            where = f"{label} (seed {seed})" if len(seeds) > 1 else label
+            found |= dict.fromkeys(f"{where}: {text}" for text in measured.problems if text not in known)
+            known.update(measured.problems)
+    return tuple(found)
 
 
 def _mean_costs(seeds: Mapping[int, Measured]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
-from agentrec.core.errors import ConfigError, DataError
+from agentrec.core.errors import ConfigError, DataError, RecommenderError
 from agentrec.core.protocols import Recommender
 from agentrec.core.rng import generator
 from agentrec.core.types import JSON, PAD, Catalogue, HeldOut, Histories, IntArray
@@ -120,13 +120,21 @@ def evaluate(  # noqa: PLR0913 - the one door for notebooks: flat keywords, ever
         RecommenderError: a recommender breaks its contract.
     """
     split = leave_one_out(data) if isinstance(data, Dataset) else data
-    settings = Settings(tuple(metrics or ()), part, exclude_seen, limit, seed)
-    systems = {name: System(lambda _, made=made: made, {}) for name, made in _named(recommenders).items()}  # type: ignore[misc]
-    for name, system in systems.items():
-        check_size(system.make(0), split.num_items, name)
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics or ())
+    settings = Settings(names, part, exclude_seen, limit, seed)
+    resampling = Resampling(bootstrap, seed)
+    named = _named(recommenders)
+    for name, made in named.items():
+        check_size(made, split.num_items, name)
+    systems = {name: System(lambda _, made=made: made, {}) for name, made in named.items()}  # type: ignore[misc]
     task = ranking_task(systems, split, settings, batch_size=batch_size, watts=watts)
-    measured = {name: {0: task.measure(system.make(0), progress=progress)} for name, system in systems.items()}
-    return merge("next_item", task, measured, resampling=Resampling(bootstrap, seed))
+    measured = {}
+    for name, made in named.items():
+        try:
+            measured[name] = {0: task.measure(made, progress=progress)}
+        except RecommenderError as error:
+            raise RecommenderError(f"{name!r}: {error}") from error
+    return merge("next_item", task, measured, resampling=resampling)
 
 
 def ranking_task(
@@ -150,12 +158,19 @@ def ranking_task(
 
     Raises:
         ConfigError: a setting is out of range.
-        DataError: nobody is held out, or ``groups`` lacks users.
+        DataError: nobody is held out, the catalogue has another size, or ``groups`` lacks users.
     """
     if batch_size < 1:
         raise ConfigError(f"batch_size is {batch_size}; expected at least 1")
+    if watts is not None and not 0 < watts < np.inf:
+        raise ConfigError(f"watts is {watts}; expected a power above 0, or none")
     held = held_out(split, settings)
     catalogue: Catalogue | None = getattr(split, "catalogue", None)
+    if catalogue is not None and len(catalogue) != split.num_items:
+        raise DataError(
+            f"the catalogue has {len(catalogue)} items, the split {split.num_items}; expected the catalogue of the "
+            "same data"
+        )
     facts = Facts(split.num_items, np.bincount(split.train.items, minlength=split.num_items), catalogue)
     names = settings.metrics or default_metrics(facts)
     units, slices = _units(held, split, facts, groups)
@@ -172,7 +187,7 @@ def ranking_task(
         metrics=described(names),
         systems=systems,
         measure=measure,
-        settings={**asdict(settings), "metrics": list(names)},
+        settings={**asdict(settings), "metrics": list(names), "watts": watts},
         slices=slices,
         facts={"split": {"fingerprint": split.fingerprint}, "num_items": split.num_items, "list_length": measure.n},
     )
@@ -219,7 +234,7 @@ class _RankingMeasure:
             units=pd.DataFrame({"unit": self.users, "rank": ranks, **per_user}),
             totals=totals,
             costs=self._costs(system, seconds),
-            facts={"kind": type(system).__name__, **getattr(system, "provenance", {})},
+            facts={"kind": type(system).__name__, **(getattr(system, "provenance", None) or {})},
             samples=self._samples(items),
         )
 
@@ -311,6 +326,9 @@ def _units(
                 f"the table of user groups lacks {len(absent)} of {len(units)} users, for example {absent.iloc[0]!r}; "
                 "expected a row per evaluated user"
             )
+        taken = [str(name) for name in groups.columns if name in units]
+        if taken:
+            raise DataError(f"the table of user groups has a column {taken[0]!r}; that name is taken, so rename it")
         for column in groups.columns:
             units[str(column)] = groups.loc[units["unit"], column].astype(str).to_numpy()
             slices.append(str(column))

@@ -32,6 +32,7 @@ from agentrec.evaluation.task import Metric
 FORMAT = 2
 RESULT, COSTS, SAMPLES = "result.json", "costs.json", "samples.json"
 PER_UNIT, UNITS = "per_unit.parquet", "units.parquet"
+FILES = (RESULT, COSTS, SAMPLES, PER_UNIT, UNITS, "report.md", "report.html", "report.tex")
 
 
 class Estimate(NamedTuple):

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agentrec.core.config import from_mapping
 from agentrec.core.errors import AgentrecError, ConfigError
-from agentrec.core.files import json_hash
+from agentrec.core.files import as_json, json_hash
 from agentrec.core.provenance import code_hash
 from agentrec.core.types import JSON
 from agentrec.evaluation.measured import Measured
 from agentrec.evaluation.merge import Resampling, merge
-from agentrec.evaluation.result import RESULT, Result
+from agentrec.evaluation.result import FILES, RESULT, Result
 from agentrec.evaluation.store import Store
-from agentrec.evaluation.task import System, Task
+from agentrec.evaluation.task import Task
 from agentrec.evaluation.tasks import load_task
 
 
@@ -37,7 +39,7 @@ class Order:
         values: settings of the task.
         seeds: of the systems that have one.
         store: folder of measurements and results.
-        nonce: told to systems whose measurements must not be taken from an earlier run; empty to take them.
+        nonce: names this run for systems whose earlier measurements must not be taken; empty to take them.
     """
 
     task: str
@@ -47,16 +49,22 @@ class Order:
     nonce: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "store", Path(self.store))
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ConfigError(f"seeds are {self.seeds}; expected distinct numbers of 0 or more")
 
 
 class Due(NamedTuple):
-    """One measurement: which system, which seed, and the key it is kept under."""
+    """One measurement: which system, which seed, and the key it is kept under.
+
+    ``latest`` is the key under which a later run finds it if it takes earlier measurements of what is not reusable;
+    empty where ``key`` says it all.
+    """
 
     label: str
     seed: int
     key: str
+    latest: str = ""
 
 
 class Outcome(NamedTuple):
@@ -87,21 +95,26 @@ class Plan:
         config = from_mapping(file.config, order.values)
         built = file(config)
         source = json_hash(file.path.read_text(encoding="utf-8"))
-        shared = [file.name, source, code_hash(), built.data, built.settings, [metric.name for metric in built.metrics]]
-        due = tuple(
-            Due(label, seed, json_hash([*shared, *_identity(system, seed, order.nonce)]))
-            for label, system in built.systems.items()
-            for seed in (order.seeds if system.seeded or built.nested else order.seeds[:1])
-        )
-        return cls(order, file.name, asdict(config), built, due)
+        asked = [built.units["unit"].tolist(), [metric.name for metric in built.metrics]]
+        shared = [file.name, source, code_hash(), built.data, built.settings, *asked]
+        due = tuple(_all_due(built, order, json_hash(shared)))
+        return cls(order, file.name, as_json(asdict(config)), built, due)
 
     def key(self, resampling: Resampling) -> str:
         """Names the result: equal keys, equal results."""
-        return json_hash([self.name, [list(due) for due in self.due], asdict(resampling)])
+        slices = [self.task.units[name].astype(str).tolist() for name in self.task.slices]
+        return json_hash([self.name, [list(due) for due in self.due], slices, asdict(resampling)])
 
 
-def _identity(system: System, seed: int, nonce: str) -> list[Any]:
-    return [system.identity, seed if system.seeded else None, None if system.reusable else nonce]
+def _all_due(task: Task, order: Order, shared: str) -> Iterator[Due]:
+    for label, system in task.systems.items():
+        seeded = system.seeded or task.nested
+        for seed in order.seeds if seeded else order.seeds[:1]:
+            about = [shared, system.identity, seed if seeded else None]
+            if system.reusable or not order.nonce:
+                yield Due(label, seed, json_hash(about))
+            else:
+                yield Due(label, seed, json_hash([*about, order.nonce]), latest=json_hash(about))
 
 
 def run_task(
@@ -132,8 +145,10 @@ def run_task(
     plan = Plan.of(order)
     folder = Path(out) if out is not None else order.store / f"{plan.name}-{plan.key(resampling)[:8]}"
     _check_folder(folder)
-    if min(jobs, len(plan.due)) > 1:
-        _measure_in_parallel(plan, min(jobs, len(plan.due)))
+    store = Store(order.store)
+    jobs = min(jobs, len({due.key for due in plan.due if not store.folder(due.key).is_dir()}))
+    if jobs > 1:
+        _measure_in_parallel(plan, jobs)
     rank = int(os.environ.get("RANK", "0"))  # set by launchers such as `accelerate launch`
     measured = measure_due(plan, wait=True, start=rank, progress=progress, say=say)
     known = {"task": {"name": plan.name, "config": plan.config}, "code": code_hash(), "resampling": asdict(resampling)}
@@ -206,6 +221,8 @@ def _one(
         system = plan.task.systems[due.label].make(due.seed)
         measured = plan.task.measure(system, progress=progress).checked(plan.task.units["unit"], due.label)
         store.put(due.key, measured)
+        if due.latest:
+            store.put(due.latest, measured)
         return measured
 
 
@@ -215,12 +232,22 @@ def _others(failed: Mapping[Due, AgentrecError], found: Mapping[Due, Measured]) 
 
 
 def _measure_in_parallel(plan: Plan, jobs: int) -> None:
-    """Let processes measure until nothing is free; what fails is met again, and reported, by the caller."""
+    """Let processes measure until nothing is free; what fails is met again, and reported, by the caller.
+
+    Raises:
+        AgentrecError: a process died.
+    """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_limit_threads, initargs=(threads,)) as pool:
-        for future in [pool.submit(_walk, plan.order, rank) for rank in range(jobs)]:
-            future.result()
+        try:
+            for future in [pool.submit(_walk, plan.order, rank) for rank in range(jobs)]:
+                future.result()
+        except BrokenProcessPool as error:
+            raise AgentrecError(
+                f"one of {jobs} measuring processes died, perhaps for lack of memory; what was measured is kept, so "
+                "run again with fewer jobs"
+            ) from error
 
 
 def _limit_threads(threads: int) -> None:
@@ -246,14 +273,16 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """
     parts = [part.strip() for part in text.split(",")]
     kept = [part for part in parts if part]
-    if not kept or not all(part.isdigit() for part in kept) or (len(parts) == 1 and int(text) < 1):
+    if not kept or not all(part.isdecimal() for part in kept) or (len(parts) == 1 and int(text) < 1):
         raise ConfigError(f"seeds are {text!r}; expected how many, such as 3, or which, such as 0,1,5")
     return tuple(range(int(text))) if len(parts) == 1 else tuple(int(part) for part in kept)
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder of other files before anything is measured."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / RESULT).is_file()):
+    """Refuse a folder of other files before anything is measured; what a killed run left of a result is none."""
+    ours = re.compile(rf"({'|'.join(map(re.escape, FILES))})|\.({'|'.join(map(re.escape, FILES))})\..*")
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    if folder.is_file() or not (RESULT in names or all(ours.fullmatch(name) for name in names)):
         raise AgentrecError(
             f"{folder} exists and holds no result; expected a new or empty folder or an older result, so choose another"
         )

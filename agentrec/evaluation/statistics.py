@@ -37,7 +37,8 @@ class Paired(NamedTuple):
     """Mean difference per unit, first minus second, its interval, and the two-sided p values.
 
     ``holm`` is the p value corrected for all comparisons of one family; ``deviation`` the standard deviation of the
-    differences over units; ``seeds_ahead`` how many seeds have a positive mean difference.
+    differences over units; ``seeds_ahead`` how many seeds have a positive mean difference, where a seed without any
+    difference speaks against the side that is ahead on average.
     """
 
     difference: float
@@ -161,7 +162,8 @@ def seed_means(values: Values) -> Values:
     defined = ~np.isnan(values)
     count = defined.sum(axis=1)
     total = np.where(defined, values, 0.0).sum(axis=1)
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    means: Values = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return means
 
 
 def compare_paired(
@@ -200,14 +202,20 @@ def compare_paired(
     adjusted = holm(p_values)
     return [
         Paired(
-            *(float(limit[place]) for limit in intervals),
+            difference=float(intervals.mean[place]),
+            low=float(intervals.low[place]),
+            high=float(intervals.high[place]),
             p_value=float(p_values[place]),
             holm=float(adjusted[place]),
             deviation=_deviation(per_unit[place]),
-            seeds_ahead=int((seed_means(difference) > 0).sum()),
+            seeds_ahead=_seeds_ahead(seed_means(difference)),
         )
         for place, difference in enumerate(differences)
     ]
+
+
+def _seeds_ahead(differences: Values) -> int:
+    return int((differences >= 0 if differences.mean() < 0 else differences > 0).sum())
 
 
 def _deviation(values: Values) -> float:

@@ -8,6 +8,7 @@ number of processes, and of machines that share the folder, may work on one stor
 from __future__ import annotations
 
 import contextlib
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from agentrec.core.errors import AgentrecError, ArtefactError, DataWarning
+from agentrec.core.files import MANIFEST
 from agentrec.evaluation.measured import Measured
 
 
@@ -45,8 +47,19 @@ class Store:
             return None
 
     def put(self, key: str, measured: Measured) -> None:
-        """Keep a measurement; whole or not at all."""
-        measured.save(self.folder(key))
+        """Keep a measurement, in place of a damaged one; whole or not at all.
+
+        Raises:
+            AgentrecError: the folder cannot be written.
+        """
+        folder = self.folder(key)
+        if folder.is_dir() and not (folder / MANIFEST).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            measured.save(folder)
+        except OSError:  # another process put the same measurement there in this moment
+            if self.get(key) is None:
+                raise
 
     @contextlib.contextmanager
     def claim(self, key: str, *, wait: bool) -> Iterator[bool]:

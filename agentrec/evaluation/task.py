@@ -102,8 +102,17 @@ class Task:
     def __post_init__(self) -> None:
         if not self.systems:
             raise ConfigError("the task has no system to measure; expected at least one, so name one")
-        if not len(self.units) or self.units["unit"].duplicated().any():
-            raise ConfigError(f"the task has {len(self.units)} units, some of the same name; expected distinct names")
+        if "unit" not in self.units or not len(self.units):
+            raise ConfigError(
+                f"the task has {len(self.units)} units with columns {', '.join(map(str, self.units)) or 'none'}; "
+                "expected at least one unit, and a column 'unit' of their names"
+            )
+        repeated = self.units["unit"][self.units["unit"].duplicated()]
+        if len(repeated):
+            raise ConfigError(f"the task has two units called {repeated.iloc[0]!r}; expected distinct names")
+        names = [metric.name for metric in self.metrics]
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(f"the metrics of the task are {', '.join(names) or 'none'}; expected some, each once")
         absent = [name for name in self.slices if name not in self.units]
         if absent:
             raise ConfigError(f"the task slices by {absent[0]!r}; expected a column of its units")

@@ -8,9 +8,11 @@ such a module.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +32,8 @@ def task_summaries() -> dict[str, str]:
             found[name] = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition("\n")[0]
         except SyntaxError as error:
             found[name] = f"(broken: {error.msg} in line {error.lineno})"
+        except (ValueError, OSError) as error:  # not text, or not readable
+            found[name] = f"(broken: {error})"
     return dict(sorted(found.items()))
 
 
@@ -46,13 +50,15 @@ def load_task(name: str | Path) -> TaskFile:
     elif str(name).endswith(".py") and Path(name).is_file():
         module = _import_file(Path(name))
     elif str(name) in points:
-        module = importlib.import_module(points[str(name)].module)
+        with _importing(points[str(name)].value):
+            module = importlib.import_module(points[str(name)].module)
     else:
         known = ", ".join(sorted({*files, *points}))
         raise UnknownNameError(
             f"there is no evaluation task {str(name)!r}; those that exist are {known}, or give the path of a .py file"
         )
-    found = [value for value in vars(module).values() if isinstance(value, TaskFile)]
+    tasks = {id(value): value for value in vars(module).values() if isinstance(value, TaskFile)}
+    found = [value for value in tasks.values() if value.build.__module__ == module.__name__]
     if len(found) != 1:
         raise ConfigError(
             f"{module.__file__} holds {len(found)} tasks; expected one function that wears "
@@ -73,17 +79,25 @@ def _import_file(path: Path) -> ModuleType:
         raise ConfigError(f"{path} cannot be imported; expected a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
-    try:
+    with _importing(path):
         spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _importing(what: str | Path) -> Iterator[None]:
+    """Say in one sentence why a task cannot be imported."""
+    try:
+        yield
     except AgentrecError:
         raise
     except SyntaxError as error:
         raise ConfigError(
-            f"{path} is not valid Python: {error.msg} in line {error.lineno}; correct it and run again"
+            f"{error.filename or what} is not valid Python: {error.msg} in line {error.lineno}; correct it and run "
+            "again"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(
-            f"{path} could not be imported ({type(error).__name__}: {error}); expected a file that imports, so try "
-            f"`python {path}`"
+            f"{what} could not be imported ({type(error).__name__}: {error}); expected a task that imports, so try "
+            f"`python {what}`"
         ) from error
-    return module
