@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from agentrec.core.config import setting
 from agentrec.core.errors import ConfigError, RecommenderError, require
@@ -228,9 +228,10 @@ class Endpoint:
         return item if entry.get("score") is None else (item, entry["score"])
 
     def _authorisation(self) -> Any:
-        """What requests calls on every request: adds the token, and keeps ~/.netrc out."""
-        if self._token is None and urlsplit(self._url).username is not None:
-            return None  # requests reads user and password from the URL
+        """What requests sends: the token, else user and password of the URL, and never those of ~/.netrc."""
+        parts = urlsplit(self._url)
+        if self._token is None and parts.username is not None:
+            return unquote(parts.username), unquote(parts.password or "")
 
         def authorise(request: requests.PreparedRequest) -> requests.PreparedRequest:
             if self._token is not None:

@@ -201,14 +201,17 @@ def _is_factory(value: Any) -> bool:
 
 
 def _check_call(value: Any, name: str) -> None:
-    with contextlib.suppress(ValueError):  # built-in functions may have no signature
-        try:
-            inspect.signature(value).bind([], 1)
-        except TypeError as error:
-            raise ConfigError(
-                f"{name} has the parameters {inspect.signature(value)}; expected a function of histories and n "
-                "(or a recommender, or a class or function without parameters that makes one)"
-            ) from error
+    try:
+        signature = inspect.signature(value)
+    except ValueError:  # built-in functions may have none
+        return
+    try:
+        signature.bind([], 1)
+    except TypeError as error:
+        raise ConfigError(
+            f"{name} has the parameters {signature}; expected a function of histories and n (or a recommender, or a "
+            "class or function without parameters that makes one)"
+        ) from error
 
 
 def _parameters(value: Any) -> dict[str, inspect.Parameter]:

@@ -141,7 +141,7 @@ repeating = st.text("abc", min_size=4, max_size=12)
     )
 )
 def test_windows_are_put_together_again(tmp_path_factory, case):
-    """RecBole's augmentation, windows of at most `longest` items, is undone; items may repeat where windows are whole."""
+    """RecBole's augmentation (windows of at most `longest` items) is undone; items repeat only in whole windows."""
     sequences, longest = case
     windows = [
         [(f"u{user}", " ".join(row[max(0, end - longest) : end]), row[end]) for end in range(1, len(row))]
