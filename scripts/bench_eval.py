@@ -9,7 +9,8 @@ Sections: `score` puts 1,000,000 lists of 100 items through every ranking metric
 index and novelty at four. `ranx` scores the same lists with ranx on sizes that it can hold; building its structures is
 timed apart from scoring, and it may use all cores that numba finds, while ours uses one. Ranx takes ids as text in
 dictionaries, ours takes arrays of indexes: what it costs to get there from a file is the section `file`, which reads,
-checks and scores a Parquet file of lists. `list` is a cold `agentrec eval list`. Every size runs in a process of its own, whose peak memory is its own.
+checks and scores a Parquet file of lists. `list` is a cold `agentrec eval list`. Every size runs in a process of its
+own, whose peak memory is its own.
 """
 
 from __future__ import annotations
