@@ -21,13 +21,15 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agentrec.core.errors import ConfigError
-from agentrec.core.types import JSON
-from agentrec.evaluation.measured import Measured
+
+if TYPE_CHECKING:  # tasks are listed without loading pandas
+    import pandas as pd
+
+    from agentrec.core.types import JSON
+    from agentrec.evaluation.measured import Measured
 
 Better = Literal["higher", "lower", "neither"]
 
