@@ -100,7 +100,7 @@ def claim_of(result: Result, wanted: Wanted, entry: Entry, *, where: str, machin
         task=result.task,
         data=data,
         part=str(known["settings"].get("part") or ""),
-        limit=known["settings"].get("limit"),
+        limit=_limit(result),
         num_units=len(result.units),
         command=wanted.command,
         result=where,
@@ -159,6 +159,13 @@ def _check(result: Result, wanted: Wanted, label: str) -> None:
 
 def _known(result: Result, name: str) -> bool:
     return result.provenance.get(name) is not None
+
+
+def _limit(result: Result) -> int | None:
+    """The limit under which units were drawn; None where it left nobody out."""
+    config = result.provenance.get("task", {}).get("config", {})
+    limit = result.provenance["settings"].get("limit", config.get("limit"))
+    return limit if limit is not None and len(result.units) >= limit else None
 
 
 def _comparison(result: Result, label: str, against: str, metric: str) -> Comparison:

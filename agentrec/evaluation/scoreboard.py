@@ -88,10 +88,11 @@ def papers_table(board: Scoreboard) -> str:
             for claim in board.claims
             if claim.system == key
         ]
-        tests = " ".join(link(f"`{Path(test).name}`", test) for test in entry.tests)
+        tests = ", ".join(link(f"`{Path(test).name}`", test) for test in entry.tests)
         file = link(f"`{entry.file}`", entry.file)
-        rows.append([f"**{entry.name}**: {entry.what}", file, entry.source, tests, "<br>".join(claims) or NO_CLAIM])
-    return markdown_table(["what", "file", "source", "proved by", "measured"], rows)
+        measured = "<br>".join(claims) or entry.unmeasured or NO_CLAIM
+        rows.append([f"**{entry.name}**: {entry.what}", file, entry.source, f"{entry.proof} ({tests})", measured])
+    return markdown_table(["what", "file", "source", "proved", "measured"], rows)
 
 
 def sections(board: Scoreboard) -> dict[str, dict[str, str]]:
@@ -175,9 +176,11 @@ def _group(claim: Claim) -> tuple[str, str, str]:
 
 def _unmeasured(board: Scoreboard) -> Iterator[str]:
     measured = {claim.system for claim in board.claims}
-    for key in board.systems:
-        if key not in measured:
+    for key, entry in board.systems.items():
+        if key not in measured and not entry.unmeasured:
             yield f"{SYSTEMS}: {key!r} has no file in {RESULTS}; record one with `agentrec eval record`"
+        if key in measured and entry.unmeasured:
+            yield f"{SYSTEMS}: {key!r} has files in {RESULTS} and says why it has none; remove `unmeasured`"
 
 
 def _absent_results(root: Path) -> Iterator[str]:

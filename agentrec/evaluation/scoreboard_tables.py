@@ -138,7 +138,8 @@ def _runs(claims: Sequence[Claim]) -> dict[Run, Claim]:
 def _run_text(place: int, claim: Claim) -> str:
     about = [claim.date, f"{claim.part} part" * bool(claim.part), f"{claim.num_units:,} units"]
     about += [f"drawn under a limit of {claim.limit:,}" if claim.limit is not None else ""]
-    about += [" ".join(str(value) for value in claim.machine.values()), f"code {claim.code}"]
+    about += [f"{value} {name}" if isinstance(value, int) else str(value) for name, value in claim.machine.items()]
+    about += [f"code {claim.code}"]
     about += [f"{name} {version}" for name, version in claim.versions.items()]
     facts = escape(", ".join(filter(None, about)), quote=False)
     return f"**Run {place}.** {facts}.\n\n```bash\n{claim.command}\n```\n\n{_figures_table(claim)}"

@@ -23,17 +23,21 @@ class Entry:
         name: as people say it.
         what: one line.
         file: where it is implemented, relative to the repository.
-        tests: files that carry its proof, relative to the repository.
+        proof: what its tests prove, one line.
+        tests: files of them, relative to the repository.
         arxiv: number of the paper, empty for our own.
         paper: its title and what differs, or whose it is.
+        unmeasured: why no claim is recorded; empty where there must be one.
     """
 
     name: str = setting("", "as people say it")
     what: str = setting("", "one line")
     file: str = setting("", "where it is implemented")
-    tests: tuple[str, ...] = setting((), "files that carry its proof")
+    proof: str = setting("", "what its tests prove")
+    tests: tuple[str, ...] = setting((), "files of them")
     arxiv: str = setting("", "number of the paper")
     paper: str = setting("ours", "title of the paper")
+    unmeasured: str = setting("", "why no claim is recorded")
 
     @property
     def source(self) -> str:
@@ -56,7 +60,7 @@ def read_systems(root: Path) -> dict[str, Entry]:
             raise ConfigError(f"{SYSTEMS}: {key!r} holds {content!r}; expected a mapping of settings")
         values = {**content, "tests": tuple(content.get("tests") or ())}
         entry = from_mapping(Entry, values)
-        absent = [name for name in ("name", "what", "file", "tests", "paper") if not getattr(entry, name)]
+        absent = [name for name in ("name", "what", "file", "proof", "tests", "paper") if not getattr(entry, name)]
         if absent:
             raise ConfigError(f"{SYSTEMS}: {key!r} lacks {absent[0]!r}; expected it beside the others, so add it")
         found[str(key)] = entry

@@ -33,11 +33,13 @@ from agentrec.evaluation.task import Metric, System, Task
 from agentrec.evaluation.verdict import Bar, verdict_at
 
 COMMAND = "agentrec eval run game --data $AGENTREC_DATA/game --out runs/game"
-ENTRY = Entry("Mine", "a system", "mine.py", ("test_mine.py",))
+ENTRY = Entry("Mine", "a system", "mine.py", "equals a loop", ("test_mine.py",))
 SYSTEMS = """
-mine: {name: Mine, what: the | new one, paper: A paper, arxiv: "2601.00001", file: mine.py, tests: [test_mine.py]}
-other: {name: Other, what: an old one, file: mine.py, tests: [test_mine.py]}
+mine: {name: Mine, what: the | new one, paper: A paper, arxiv: "2601.00001", file: mine.py, proof: equals a loop,
+  tests: [test_mine.py]}
+other: {name: Other, what: an old one, file: mine.py, proof: equals a loop, tests: [test_mine.py]}
 """
+THIRD = "\nthird: {name: Third, what: exact, file: mine.py, proof: all, tests: [test_mine.py], unmeasured: proved}\n"
 MARKED = "intro\n<!-- {0} -->\n<!-- /{0} -->\nend\n"
 
 
@@ -236,9 +238,9 @@ def test_what_is_written_is_small_whole_and_read_again(root):
 
 
 def test_a_file_that_would_be_large_is_refused(root):
-    levels = {f"system {place}": 0.1 for place in range(60)} | {"mine": 0.6, "other": 0.2}
+    result = played({"mine": 0.6, "other": 0.2}).with_provenance(versions={"library": "1." * 5000})
     with pytest.raises(ConfigError, match="fewer systems at once"):
-        claimed(played(levels)).write(root / RESULTS)
+        claimed(result).write(root / RESULTS)
     assert not list((root / RESULTS).iterdir())
 
 
@@ -298,7 +300,15 @@ def test_the_tables_say_what_was_measured(board):
     assert len(re.findall(r"^\| `(?:mine|other)` \|", text, flags=re.MULTILINE)) == 2
     paper = (board / README).read_text()
     assert "the \\| new one" in paper
+    assert "| equals a loop ([`test_mine.py`](test_mine.py)) |" in paper
     assert "(evals/results/game--game--other-vs-mine-score.json): **fails** (game)" in paper
+
+
+def test_a_limit_that_left_nobody_out_is_none():
+    assert claimed(played({"mine": 0.6, "other": 0.2}, settings={"limit": 60})).limit == 60
+    assert claimed(played({"mine": 0.6, "other": 0.2}, settings={"limit": 61})).limit is None
+    configured = played({"mine": 0.6, "other": 0.2}).with_provenance(task={"config": {"limit": 60}})
+    assert claimed(configured).limit == 60
 
 
 def test_flat_and_partial_results_are_marked(root):
@@ -376,6 +386,18 @@ def test_a_scoreboard_without_claims_says_so(root):
     assert NO_CLAIM in (root / BOARD).read_text()
     assert papers_table(Scoreboard.read(root)).count(NO_CLAIM) == 2
     assert len(problems(root)) == 2
+
+
+def test_a_system_without_claims_may_say_why(board):
+    systems = board / "evals" / "systems.yaml"
+    systems.write_text(SYSTEMS + THIRD)
+    assert write_scoreboard(board) == [README]
+    assert "| proved |" in (board / README).read_text()
+    assert problems(board) == []
+    systems.write_text(SYSTEMS.replace("mine: {", "mine: {unmeasured: proved, "))
+    write_scoreboard(board)
+    (found,) = problems(board)
+    assert "remove `unmeasured`" in found
 
 
 def test_recording_reads_a_saved_result(root, tmp_path_factory):
