@@ -118,7 +118,8 @@ def measure_way(model: Generative, way: Way, asked: Asked) -> pd.DataFrame:
         restricted = model.recommend(histories, asked.n, constraint=allowed).items
     shares = check_lists(lists, items)
     clean = compacted(items)
-    ranks = target_ranks(clean, asked.held.targets)
+    found = target_ranks(clean, asked.held.targets)
+    ranks = np.where(found < clean.shape[1], found, asked.n)  # a short list has its misses behind place n, too
     expected = min(lists.shape[1], model.vocabulary.num_items)
     return pd.DataFrame(
         {
@@ -127,7 +128,7 @@ def measure_way(model: Generative, way: Way, asked: Asked) -> pd.DataFrame:
             "seen_left_out": [float(not np.isin(row, seen).any()) for row, seen in zip(unseen, histories, strict=True)],
             "in_subset": _share(np.isin(restricted, asked.subset), restricted >= 0),
             f"ndcg@{asked.n}": ndcg(ranks, asked.n),
-            "rank": np.where(ranks < clean.shape[1], ranks, asked.n),
+            "rank": ranks,
         }
     )
 

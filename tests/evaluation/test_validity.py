@@ -71,6 +71,13 @@ def test_the_constrained_list_is_the_one_that_is_served(model, measured):
     assert measured["constrained"]["ndcg@8"].tolist() == [1 / np.log2(r + 2) if r < 8 else 0.0 for r in ranks]
 
 
+def test_one_greedy_sequence_scores_one_or_nothing(model, measured):
+    items = items_of(model.vocabulary, decode(model, "greedy", asked().held.histories, 8))[:, 0]
+    hit = items == asked().held.targets
+    assert measured["greedy"]["ndcg@8"].tolist() == hit.astype(float).tolist()
+    assert measured["greedy"]["rank"].tolist() == np.where(hit, 0, 8).tolist()
+
+
 def test_a_constraint_that_lets_everything_through_is_noticed():
     broken = make()
     broken.constraint = Traced(SIZES)
