@@ -17,8 +17,11 @@ bin=$(cd -- "${AGENTREC_VENV:-.venv}/bin" && pwd -P)
 export PATH=$bin:$PATH
 
 lines=$(agentrec eval scoreboard --commands --only "${1:-}")
+if [[ -z $lines ]]; then
+  printf 'scoreboard: no file of evals/results has %s in its name\n' "'${1:-}'" >&2
+  exit 1
+fi
 while IFS= read -r line; do
-  [[ -n $line ]] || continue
   printf 'scoreboard: %s\n' "$line" >&2
   bash -euo pipefail -c "$line" </dev/null || {
     printf 'scoreboard: FAILED at %s\n' "$line" >&2
