@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from agentrec.cli import scoreboard
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -220,3 +222,6 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: s
     for row in rows:
         table.add_row(*(_text(cell) if isinstance(cell, str) else cell for cell in row))
     Console().print(table)
+
+
+scoreboard.register(app)

@@ -16,6 +16,7 @@ from agentrec.core.artefact import plain
 from agentrec.core.config import from_mapping
 from agentrec.core.errors import ConfigError
 from agentrec.core.files import json_hash, read_json, write_json
+from agentrec.core.provenance import code_hash
 from agentrec.core.protocols import Recommender
 from agentrec.core.types import Catalogue, Histories
 from agentrec.data.dataset import Dataset
@@ -167,7 +168,7 @@ def run_recipe(
     named = {label: run.recommender(label, row, dataset, split) for label, row in recipe.recommenders.items()}
     say("evaluation: working")
     result = evaluate(named, split, seed=recipe.seed, progress=progress, **plain(recipe.evaluate))
-    folder = result.with_provenance(recipe=plain(recipe)).save(run.out / "evaluation")
+    folder = result.with_provenance(recipe=plain(recipe), code=code_hash()).save(run.out / "evaluation")
     shown = None
     if recipe.show.recommender in named:
         held = split.reveal(recipe.evaluate.part)
