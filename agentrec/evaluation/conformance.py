@@ -77,6 +77,8 @@ def check_recommender(
     def ask(part: Histories) -> IntArray:
         return checked_recommend(recommender, part, n, exclude_seen=exclude_seen, name=name).items
 
+    if not len(probes):
+        return Report(name, (), RecommenderError)
     try:
         check_size(recommender, recommender.num_items if num_items is None else num_items, name)
         first = ask(probes)

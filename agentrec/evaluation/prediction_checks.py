@@ -97,7 +97,8 @@ def examine(
     _check_users(file, missing)
     _check_numbers(file)
     _check_pairs(file)
-    _check_order(file)
+    if not rows.bad_numbers.count:
+        _check_order(file)
     if n is not None:
         _check_lengths(file, n)
     if isinstance(users, Histories):
@@ -303,8 +304,11 @@ def _blocks(file: Examined) -> Iterator[slice]:
 
 
 def _is_sorted(rows: Rows) -> bool:
-    if len(rows.users) < 2:
-        return True
-    later, step = np.diff(rows.users), np.diff(rows.order)
-    ahead = (step < 0) | ((step == 0) & (np.diff(rows.items) > 0))
-    return bool(((later > 0) | ((later == 0) & ahead)).all())
+    """Whether rows lie by user, then best first, then by item."""
+    for start in range(0, len(rows.users) - 1, BLOCK):
+        part = slice(start, start + BLOCK + 1)
+        later, step = np.diff(rows.users[part]), np.diff(rows.order[part])
+        ahead = (step < 0) | ((step == 0) & (np.diff(rows.items[part]) > 0))
+        if not ((later > 0) | ((later == 0) & ahead)).all():
+            return False
+    return True

@@ -35,7 +35,7 @@ CSV_BLOCK = 2**24  # bytes
 LISTS_OF_ITEMS = {f"{usual}{end}" for usual in USUAL_NAMES["item"] for end in ("", "s", "list")}
 
 Index32 = NDArray[np.int32]
-Values = NDArray[np.float64]
+Values = NDArray[Any]
 
 
 @dataclass
@@ -89,8 +89,9 @@ class Rows:
     Attributes:
         users: (P,) int32 user indexes.
         items: (P,) int32 item indexes.
-        order: (P,) float64, larger is better: the score, or minus the rank; NaN where the file has no finite number.
-        scores: (P,) float64, where the file has ranks and scores both.
+        order: (P,) float32 or float64, larger is better: the score, or minus the rank; NaN where the file has no finite
+            number.
+        scores: (P,) likewise, where the file has ranks and scores both.
         by_rank: ranks decide, from a column or by the place in a list.
         lists: the file has one row per user.
         total: rows of the file (of lists: entries).
@@ -150,24 +151,27 @@ def _gather(pieces: Iterator[pa.RecordBatch], layout: _Layout, dataset: Dataset,
     wanted = np.zeros(dataset.num_users + 1, bool)  # the last one stands for unknown users, index -1
     wanted[np.arange(dataset.num_users) if users is None else users] = True
     bad, uneven = Examples(), Examples()
-    parts: list[tuple[NDArray[Any], ...]] = []
+    kept: tuple[list[NDArray[Any]], ...] = ([], [], [], [])  # pieces of users, items, order and scores
     total = elsewhere = 0
     for piece in pieces:
-        user, item, order, scores = _columns(piece, layout, uneven)
-        who, what = user_ids.indexes(user), item_ids.indexes(item)
+        who = user_ids.indexes(piece.column(layout.user))
+        item, order, scores, lengths = _columns(piece, layout, uneven)
+        who = who if lengths is None else np.repeat(who, lengths)
+        what = item_ids.indexes(item)
         numbers = [_numbers(column, total, bad) for column in (order, scores) if column is not None]
         keep = wanted[who] & (who >= 0) & (what >= 0)
         elsewhere += int(((who >= 0) & ~wanted[who]).sum())
         total += len(who)
-        columns: list[NDArray[Any]] = [who, what, *numbers]
-        parts.append(tuple(column[keep] for column in columns))
-    by_rank = layout.rank is not None or layout.lists
-    order = _joined(parts, 2, np.float64)
+        for pile, column in zip(kept, (who, what, *numbers), strict=False):
+            pile.append(column[keep])
+    by_rank, order = layout.rank is not None or layout.lists, _joined(kept[2], np.float64)
+    if by_rank:
+        np.negative(order, out=order)
     return Rows(
-        users=_joined(parts, 0, np.int32),
-        items=_joined(parts, 1, np.int32),
-        order=np.negative(order) if by_rank else order,
-        scores=_joined(parts, 3, np.float64) if by_rank and layout.score is not None else None,
+        users=_joined(kept[0], np.int32),
+        items=_joined(kept[1], np.int32),
+        order=order,
+        scores=_joined(kept[3], np.float64) if by_rank and layout.score is not None else None,
         by_rank=by_rank,
         lists=layout.lists,
         total=total,
@@ -179,44 +183,45 @@ def _gather(pieces: Iterator[pa.RecordBatch], layout: _Layout, dataset: Dataset,
     )
 
 
-def _joined(parts: list[tuple[NDArray[Any], ...]], place: int, kind: type[Any]) -> NDArray[Any]:
-    """One column of all pieces."""
-    columns = [part[place] for part in parts]
-    return np.concatenate(columns).astype(kind, copy=False) if columns else np.zeros(0, kind)
+def _joined(pieces: list[NDArray[Any]], kind: type[Any]) -> NDArray[Any]:
+    """One column of all pieces, which are let go."""
+    whole = np.concatenate(pieces) if pieces else np.zeros(0, kind)
+    pieces.clear()
+    return whole
 
 
 def _columns(
     piece: pa.RecordBatch, layout: _Layout, uneven: Examples
-) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array | None]:
-    """User, item, rank (or score) and, beside ranks, score; lists are unrolled, with their places as ranks."""
-    user, item = piece.column(layout.user), piece.column(layout.item)
+) -> tuple[pa.Array, pa.Array, pa.Array | None, IntArray | None]:
+    """Item, rank (or score) and, beside ranks, score; lists are unrolled to places as ranks, with their lengths."""
+    item = piece.column(layout.item)
     score = None if layout.score is None else piece.column(layout.score)
     if not layout.lists:
-        return (user, item, score, None) if layout.rank is None else (user, item, piece.column(layout.rank), score)
-    lengths = pc.list_value_length(item).fill_null(0).to_numpy(zero_copy_only=False)
+        return (item, score, None, None) if layout.rank is None else (item, piece.column(layout.rank), score, None)
+    lengths = pc.list_value_length(item).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     if score is not None:
         widths = pc.list_value_length(score).fill_null(0).to_numpy(zero_copy_only=False)
         differ = np.flatnonzero(widths != lengths)
         uneven.add(len(differ), [f"{lengths[row]} items and {widths[row]} scores" for row in differ[:3].tolist()])
         score = pa.array(np.zeros(int(lengths.sum()))) if len(differ) else score.flatten()
-    starts = np.cumsum(lengths) - lengths
-    places = np.arange(int(lengths.sum())) - np.repeat(starts, lengths) + 1
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    return user.take(pa.array(rows)), item.flatten(), pa.array(places.astype(np.float64)), score
+    places = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
+    return item.flatten(), pa.array(places.astype(np.float32)), score, lengths
 
 
-def _numbers(column: pa.Array, before: int, bad: Examples) -> Values:
-    """(R,) float64, NaN where the value is no finite number; those are counted."""
+def _numbers(column: pa.Array, before: int, bad: Examples) -> NDArray[Any]:
+    """(R,) float32 or float64, NaN where the value is no finite number; those are counted."""
     try:
-        found: Values = np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+        kind = column.type if pa.types.is_float32(column.type) else pa.float64()
+        found = np.asarray(column.cast(kind).to_numpy(zero_copy_only=False))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         texts = pd.Series(np.array(_texts(column), dtype=object))
         found = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
-    broken = np.flatnonzero(~np.isfinite(found))
-    if len(broken):
-        found = np.where(np.isfinite(found), found, np.nan)
+    finite = np.isfinite(found)
+    if not finite.all():
+        broken = np.flatnonzero(~finite)
         shown = [f"{column[row].as_py()!r} in data row {before + row + 1}" for row in broken[:3].tolist()]
         bad.add(len(broken), shown)
+        found = np.where(finite, found, np.nan)
     return found
 
 
