@@ -70,12 +70,13 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
             temporary.chmod(0o755)
             if path.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-                path.replace(old / path.name)
                 try:
-                    temporary.replace(path)
-                except OSError:
-                    (old / path.name).replace(path)
-                    raise
+                    path.replace(old / path.name)
+                    try:
+                        temporary.replace(path)
+                    except OSError:
+                        (old / path.name).replace(path)
+                        raise
                 finally:
                     shutil.rmtree(old, ignore_errors=True)
             else:

@@ -274,7 +274,7 @@ def _problems(by_seed: BySeed) -> tuple[str, ...]:
 
 
 def _mean_costs(seeds: Mapping[int, Measured]) -> dict[str, float]:
-    names = next(iter(seeds.values())).costs
+    names = sorted({name for found in seeds.values() for name in found.costs})
     return {
         name: float(np.mean([found.costs[name] for found in seeds.values() if name in found.costs])) for name in names
     }

@@ -223,21 +223,29 @@ class Result:
         content = read_json(folder / RESULT)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ArtefactError(f"{folder / RESULT} is not a result of format {FORMAT}; evaluate again to write one")
+        per_unit = _read_per_unit(folder / PER_UNIT)
+        order = per_unit["system"].unique().tolist()  # JSON is kept with sorted keys
         try:
+            metrics = tuple(Metric(**metric) for metric in content["metrics"])
+            names = [metric.name for metric in metrics]
+            slices = [
+                {**part, "systems": _estimates_from_json(part["systems"], order, names)} for part in content["slices"]
+            ]
+            samples = [
+                {**sample, "answers": _in_order(sample["answers"], order)} for sample in read_json(folder / SAMPLES)
+            ]
             return cls(
                 task=content["task"],
                 question=content["question"],
-                metrics=tuple(Metric(**metric) for metric in content["metrics"]),
-                systems=_estimates_from_json(content["systems"]),
+                metrics=metrics,
+                systems=_estimates_from_json(content["systems"], order, names),
                 units=read_parquet(folder / UNITS),
-                per_unit=_read_per_unit(folder / PER_UNIT),
+                per_unit=per_unit,
                 provenance=content["provenance"],
                 comparisons=tuple(Comparison(**comparison) for comparison in content["comparisons"]),
-                slices=tuple(
-                    Slice(**{**part, "systems": _estimates_from_json(part["systems"])}) for part in content["slices"]
-                ),
-                costs=read_json(folder / COSTS)["systems"],
-                samples=tuple(Sample(**sample) for sample in read_json(folder / SAMPLES)),
+                slices=tuple(Slice(**part) for part in slices),
+                costs=_in_order(read_json(folder / COSTS)["systems"], order),
+                samples=tuple(Sample(**sample) for sample in samples),
                 problems=tuple(content["problems"]),
                 created_at=content["created_at"],
             )
@@ -256,11 +264,16 @@ def _estimates_to_json(systems: Mapping[str, Mapping[str, Estimate]]) -> JSON:
     }
 
 
-def _estimates_from_json(content: JSON) -> dict[str, dict[str, Estimate]]:
+def _estimates_from_json(content: JSON, systems: list[str], names: list[str]) -> dict[str, dict[str, Estimate]]:
     return {
-        name: {metric: Estimate(**estimate) for metric, estimate in metrics.items()}
-        for name, metrics in content.items()
+        system: {name: Estimate(**estimate) for name, estimate in _in_order(metrics, names).items()}
+        for system, metrics in _in_order(content, systems).items()
     }
+
+
+def _in_order(content: JSON, names: list[str]) -> JSON:
+    """The entries in the order of names; whatever else there is comes last."""
+    return {name: content[name] for name in [*names, *content] if name in content}
 
 
 def _read_per_unit(path: Path) -> pd.DataFrame:

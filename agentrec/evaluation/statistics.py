@@ -79,7 +79,8 @@ def resampled_means(columns: Sequence[Values], *, nested: bool = False, resample
         size = len(column)
         if size not in draws:
             draws[size] = _seed_weights(size, resamples, nested=nested, seed=seed)
-        found[:, place] = np.einsum("rs,rs->r", per_row[:, start : start + size], draws[size])
+        drawn = np.where(draws[size] > 0, per_row[:, start : start + size], 0.0)  # a seed not drawn may be undefined
+        found[:, place] = np.einsum("rs,rs->r", drawn, draws[size])
         start += size
     return found
 

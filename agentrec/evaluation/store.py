@@ -55,11 +55,12 @@ class Store:
         folder = self.folder(key)
         if folder.is_dir() and not (folder / MANIFEST).is_file():
             shutil.rmtree(folder, ignore_errors=True)
-        try:
-            measured.save(folder)
-        except OSError:  # another process put the same measurement there in this moment
-            if self.get(key) is None:
-                raise
+        for last in (False, False, True):
+            try:
+                return measured.save(folder)
+            except (OSError, AgentrecError):  # in this moment another process may put the same measurement there
+                if last:
+                    raise
 
     @contextlib.contextmanager
     def claim(self, key: str, *, wait: bool) -> Iterator[bool]:
