@@ -7,6 +7,7 @@ negatives. The answer to "is it better than the obvious?": name `popularity` and
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,8 +30,8 @@ class Config:
     items: str | None = setting(None, "items table, where the data set does not hold its own")
     recommender: str = setting(
         "popularity,transitions",
-        "comma-separated: a method fitted on the spot, a folder, hf:org/name, a predictions file (.csv, .parquet), "
-        "http://..., python:module:name, 'oracle' (simulated shop only); each may be labelled as label=...",
+        "comma-separated: a method fitted on the spot, recipe:name:label, a folder, hf:org/name, a predictions file "
+        "(.csv, .parquet), http://..., python:module:name, 'oracle' (simulated shop); each may be labelled as label=...",
     )
     part: Literal["validation", "test"] = setting("test", "which held-out items are the targets")
     metrics: str = setting("", "comma-separated, such as ndcg@10,coverage@20; all that the data allows by default")
@@ -38,6 +39,7 @@ class Config:
     groups: str | None = setting(None, "CSV with a user column; every other column becomes a slice of the users")
     missing: Literal["error", "miss"] = setting("error", "users that a predictions file lacks: refuse it, or miss")
     limit: int | None = setting(None, "evaluate at most so many users, drawn at random")
+    trained: str = setting("runs/trained", "folder where recommenders that recipes train are kept")
     batch_size: int = setting(256, "users per call of a recommender")
     watts: float | None = setting(None, "power drawn while recommending, for an estimate of energy")
 
@@ -54,7 +56,15 @@ def next_item(config: Config) -> Task:
     metrics = tuple(name.strip() for name in config.metrics.split(",") if name.strip())
     settings = Settings(metrics, config.part, config.exclude_seen, config.limit)
     users = held_out(split, settings).histories.users
-    named = named_recommenders(config.recommender, dataset, split, users=users, missing=config.missing)
+    named = named_recommenders(
+        config.recommender,
+        dataset,
+        split,
+        users=users,
+        missing=config.missing,
+        trained=config.trained,
+        progress=sys.stderr.isatty(),
+    )
     systems = {label: System(one.make, one.identity, one.seeded, one.reusable) for label, one in named.items()}
     groups = None if config.groups is None else read_groups(config.groups)
     return ranking_task(systems, split, settings, groups=groups, batch_size=config.batch_size, watts=config.watts)

@@ -4,6 +4,8 @@ The text is a comma-separated list; each part may be given a label as ``label=..
 
 ===============================  ===================================================================================
 ``popularity``, ``sasrec`` ...   a method of `agentrec.models`, fitted or trained on the split's training rows
+``recipe:amazon_beauty:label``   what a recipe (or ``recipe:path.yaml:label``) trains under that label, with its IDs, on
+                                 this data and with every seed of the evaluation; kept in ``trained``
 ``runs/generator``               a folder of a saved recommender, made from the same split
 ``hf:org/name``                  the same in a repository of the Hugging Face hub; ``hf:org/name@revision``
 ``predictions.csv``              a predictions file (also ``.parquet``)
@@ -20,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -28,7 +30,7 @@ from urllib.parse import urlsplit
 from agentrec.core.artefact import local_folder, plain, read_manifest
 from agentrec.core.config import from_mapping, parse_yaml
 from agentrec.core.errors import ArtefactError, ConfigError, DataError, UnknownNameError
-from agentrec.core.files import file_hash, folder_hash
+from agentrec.core.files import file_hash, folder_hash, json_hash
 from agentrec.core.protocols import Recommender
 from agentrec.core.registry import Registry
 from agentrec.core.types import JSON, Histories, IntArray
@@ -42,7 +44,10 @@ if TYPE_CHECKING:
 
 LABEL = re.compile(r"[\w][\w .+@-]*")
 MODELS = "agentrec.models"
-KINDS = "a folder, hf:org/name, a predictions file (.csv, .parquet), http://..., python:module:name or 'oracle'"
+KINDS = (
+    "recipe:name:label, a folder, hf:org/name, a predictions file (.csv, .parquet), http://..., python:module:name or "
+    "'oracle'"
+)
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,11 @@ class _Context:
     missing: Missing
     unknown_items: Unknown
     models: Mapping[str, Mapping[str, Any]]
+    trained: Path
     progress: bool
 
 
-def named_recommenders(
+def named_recommenders(  # noqa: PLR0913 - flat keywords, every one with a default
     text: str,
     dataset: Dataset,
     split: Split,
@@ -86,6 +92,7 @@ def named_recommenders(
     missing: Missing = "error",
     unknown_items: Unknown = "error",
     models: Mapping[str, Mapping[str, Any]] | None = None,
+    trained: str | Path = "runs/trained",
     progress: bool = False,
 ) -> dict[str, Named]:
     """Read a text as recommenders.
@@ -98,6 +105,7 @@ def named_recommenders(
         missing: users that a predictions file lacks are an ``"error"`` or a ``"miss"``.
         unknown_items: items of a predictions file that the data lacks are an ``"error"``, or ``"drop"``-ped.
         models: label or method -> settings of what is fitted here: ``{"model": {...}, "training": {...}}``.
+        trained: folder where what recipes train is kept, so that another evaluation opens it.
         progress: show bars while training.
 
     Returns:
@@ -109,7 +117,7 @@ def named_recommenders(
         ArtefactError: a folder holds no recommender, or one that was made from another split.
         DataError: a predictions file does not exist.
     """
-    context = _Context(dataset, split, users, missing, unknown_items, models or {}, progress)
+    context = _Context(dataset, split, users, missing, unknown_items, models or {}, Path(trained), progress)
     parts = labelled(text)
     unused = sorted(set(context.models) - set(parts) - set(parts.values()))
     if unused:
@@ -148,7 +156,7 @@ def _default_label(text: str) -> str:
         return urlsplit(text).hostname or ""
     if text.startswith("hf:"):
         return text.removeprefix("hf:").partition("@")[0].rpartition("/")[2]
-    if text.startswith("python:"):
+    if text.startswith(("python:", "recipe:")):
         return text.rpartition(":")[2]
     path = Path(text)
     return path.stem if _is_predictions(path) else path.resolve().name if path.is_dir() else text
@@ -172,6 +180,8 @@ def _named(label: str, text: str, context: _Context) -> Named:
         return _endpoint(text, context)
     if text.startswith("python:"):
         return _function(text.removeprefix("python:"), context)
+    if text.startswith("recipe:"):
+        return _from_recipe(text.removeprefix("recipe:"), context)
     if text.startswith("hf:"):
         name, _, revision = text.removeprefix("hf:").partition("@")
         return _saved(local_folder(name, revision=revision or None), context)
@@ -215,6 +225,29 @@ def _method(name: str, settings: Mapping[str, Any], context: _Context) -> Named:
         return made  # type: ignore[no-any-return]
 
     return Named(make, identity, seeded=not counted)
+
+
+def _from_recipe(text: str, context: _Context) -> Named:
+    from agentrec.pipeline.recipe import GENERATIVE, read_recipe
+    from agentrec.pipeline.run import Run
+
+    name, _, label = text.rpartition(":")
+    recipe = read_recipe(name)
+    if label not in recipe.recommenders:
+        known = ", ".join(recipe.recommenders)
+        raise UnknownNameError(f"the recipe {name!r} has no recommender {label!r}; those that exist are {known}")
+    method = recipe.recommenders[label]
+    identity: JSON = {"kind": "recipe", **plain(method)}
+    if method.method == GENERATIVE:
+        sids = replace(recipe.sids, **method.sids)
+        identity["sids"] = {**plain(sids), "index": sids.index and file_hash(Path(sids.index))}
+    folder = context.trained / f"{label}-{json_hash([identity, context.split.fingerprint])[:8]}"
+
+    def make(seed: int) -> Recommender:
+        run = Run(replace(recipe, seed=seed), folder / f"seed-{seed}", context.progress)
+        return run.recommender(label, method, context.dataset, context.split)
+
+    return Named(make, identity, seeded=True)
 
 
 def _saved(folder: Path, context: _Context) -> Named:

@@ -16,15 +16,15 @@ from agentrec.core.artefact import plain
 from agentrec.core.config import from_mapping
 from agentrec.core.errors import ConfigError
 from agentrec.core.files import json_hash, read_json, write_json
-from agentrec.core.provenance import code_hash
 from agentrec.core.protocols import Recommender
+from agentrec.core.provenance import code_hash
 from agentrec.core.types import Catalogue, Histories
 from agentrec.data.dataset import Dataset
 from agentrec.data.kcore import k_core
 from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, leave_one_out
-from agentrec.evaluation.result import Result
 from agentrec.evaluation.ranking import evaluate
+from agentrec.evaluation.result import Result
 from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe, Sids
 from agentrec.pipeline.semantic_ids import fit_semantic_ids, import_semantic_ids
 from agentrec.semantic_ids.vocabulary import SIDVocabulary

@@ -79,7 +79,7 @@ class Level(NamedTuple):
 
 def cluster(points: FloatArray, size: int, config: Config, level: int) -> FloatArray:
     """Centres of the best start, at most ``size``, each with at least one point: (N, D) float32 -> (K, D) float32."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     possible = distinct_rows(points, size)
     if possible == 1:
