@@ -153,7 +153,7 @@ def _system(label: str, text: str, dataset: Dataset, split: Split, config: Confi
         return System(lambda seed: lambda: list(_saved(folder, dataset, split, config)), identity)
 
     def name_on(dataset: Dataset, split: Split) -> Named:
-        return next(iter(named_recommenders(f"{label}={text}", dataset, split).values()))
+        return named_recommenders(f"{label}={text}", dataset, split, missing="miss")[label]
 
     named = name_on(dataset, split)
     check = _fitted if named.identity["kind"] == "method" else _given

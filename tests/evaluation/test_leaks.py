@@ -5,6 +5,7 @@ import pytest
 
 from agentrec.core.types import Catalogue, HeldOut, Histories
 from agentrec.data.dataset import Dataset, Interactions
+from agentrec.data.given import given_split
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.data.split import PARTS, Split, global_time, leave_one_out
 from agentrec.evaluation import leaks
@@ -150,6 +151,18 @@ def test_a_split_of_another_name_is_taken_by_its_word():
     assert not any(f.is_leak for f in leaks.check_split(dataset, Split(dataset, "mine", ours.train, held, {})))
     leaky = Split(dataset, "mine", dataset.histories(), held, {})
     assert found(dataset, leaky)["held_out_in_train"].violations == len(held["test"])
+
+
+def test_a_benchmark_that_trains_on_a_target_is_found_in_other_rows_of_the_user():
+    dataset = shop()
+    ours = leave_one_out(dataset)
+    rows = [row.tolist() for row in ours.train]
+    rows[4].insert(0, int(ours.reveal("test").targets[4]))  # not at the end, where `given_split` would see it
+    train = Histories.from_lists(rows, ours.train.users.tolist())
+    held = {part: ours.reveal(part) for part in PARTS}
+    assert not any(finding.is_leak for finding in found(dataset, given_split(dataset, ours.train, held)).values())
+    planted = found(dataset, given_split(dataset, train, held))
+    assert planted["held_out_in_train"].violations == 1
 
 
 def test_a_row_that_occurs_twice_is_a_leak_and_a_tie_is_a_warning():
