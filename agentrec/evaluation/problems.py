@@ -81,7 +81,7 @@ class Report:
         if len(errors) == 1:
             raise self.raises(f"{self.subject} {errors[0].sentence()}")
         if errors:
-            listed = " ".join(f"({number}) {found.sentence()}." for number, found in enumerate(errors, 1))
+            listed = ". ".join(f"({number}) {found.sentence()}" for number, found in enumerate(errors, 1))
             raise self.raises(f"{self.subject} has {len(errors)} problems: {listed}")
 
 
