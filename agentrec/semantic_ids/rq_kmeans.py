@@ -32,6 +32,7 @@ from agentrec.semantic_ids.kmeans import (
     nearest,
     spherical_centres,
 )
+from agentrec.semantic_ids.residual import decode_sum, encode_levels
 
 NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
 
@@ -181,12 +182,10 @@ class RQKMeans(Artefact):
         Raises:
             DataError: `fit` was not called, or the vectors are not (N, D) finite numbers.
         """
-        residuals = check_vectors(vectors, self.codebooks[0].shape[1]).copy()
-        codes = np.empty((len(residuals), len(self._levels)), np.int64)
-        for column, level in enumerate(self._levels):
-            codes[:, column] = self._codes(residuals, level)
-            residuals -= level.codebook[codes[:, column]]
-        return codes
+        table = check_vectors(vectors, self.codebooks[0].shape[1])
+        return encode_levels(
+            table, self.codebooks, lambda residuals, level: self._codes(residuals, self._levels[level])
+        )
 
     def decode(self, codes: IntArray) -> FloatArray:
         """Sum of the code vectors: (N, L) int64 -> (N, D) float32; fewer levels give the coarser vectors.
@@ -194,16 +193,7 @@ class RQKMeans(Artefact):
         Raises:
             DataError: the codes have another shape, or lie outside their level.
         """
-        table, books = np.asarray(codes), self.codebooks
-        if table.ndim != 2 or not 1 <= table.shape[1] <= len(books):
-            raise DataError(f"codes have shape {table.shape}; expected (N, 1..{len(books)})")
-        sizes = np.array([len(book) for book in books[: table.shape[1]]])
-        if ((table < 0) | (table >= sizes)).any():
-            raise DataError(f"codes lie outside their levels; expected 0 up to less than {sizes.tolist()}")
-        total = np.zeros((len(table), books[0].shape[1]), np.float32)
-        for column, book in zip(table.T, books, strict=False):
-            total += book[column]
-        return total
+        return decode_sum(codes, self.codebooks)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Config and arrays for saving."""

@@ -117,8 +117,8 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 def test_decode_refuses_codes_outside_their_level() -> None:
     quantiser = RQKMeans(Config(num_levels=2, codebook_size=4)).fit(clustered_vectors())
-    for codes in ([[0, 4]], [[-1, 0]], [[0, 0, 0]], [0, 0]):
-        with pytest.raises(DataError, match="codes"):
+    for codes in ([[0, 4]], [[-1, 0]], [[0, 0, 0]], [0, 0], [[0.5, 1.0]]):
+        with pytest.raises(DataError, match="code"):
             quantiser.decode(np.array(codes))
 
 

@@ -1,0 +1,68 @@
+"""What residual quantisers share: a code per level, each for what the levels before it left, and sums of code vectors.
+
+A level is anything that assigns codes to residuals and has a codebook; how it was fitted is its own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from agentrec.core.errors import DataError
+from agentrec.core.types import FloatArray, IntArray
+
+
+def encode_levels(
+    vectors: FloatArray, codebooks: Sequence[FloatArray], assign: Callable[[FloatArray, int], IntArray]
+) -> IntArray:
+    """Codes level by level: assign, subtract the code vector, go on with what remains.
+
+    Args:
+        vectors: (N, D) float32; left as they are.
+        codebooks: L arrays (K_l, D) float32.
+        assign: residuals (N, D) float32 and level 0..L-1 -> codes (N,) int64.
+
+    Returns:
+        (N, L) int64.
+    """
+    residuals = vectors.copy()
+    codes = np.empty((len(residuals), len(codebooks)), np.int64)
+    for level, book in enumerate(codebooks):
+        codes[:, level] = assign(residuals, level)
+        residuals -= book[codes[:, level]]
+    return codes
+
+
+def decode_sum(codes: Any, codebooks: Sequence[FloatArray]) -> FloatArray:
+    """Sum of the code vectors: (N, 1..L) int64 -> (N, D) float32; fewer levels give the coarser vectors.
+
+    Raises:
+        DataError: the codes have another shape, or lie outside their level.
+    """
+    table = checked_codes(codes, [len(book) for book in codebooks])
+    total = np.zeros((len(table), codebooks[0].shape[1]), np.float32)
+    for column, book in zip(table.T, codebooks, strict=False):
+        total += book[column]
+    return total
+
+
+def checked_codes(codes: Any, sizes: Sequence[int]) -> IntArray:
+    """Codes as (N, 1..L) int64, each inside its level.
+
+    Raises:
+        DataError: they have another shape, or the first that lies outside its level, by its row.
+    """
+    table = np.asarray(codes)
+    if table.ndim != 2 or not 1 <= table.shape[1] <= len(sizes) or not np.issubdtype(table.dtype, np.integer):
+        raise DataError(
+            f"codes have shape {table.shape} and type {table.dtype}; expected (N, 1..{len(sizes)}) integers"
+        )
+    outside = (table < 0) | (table >= np.array(sizes[: table.shape[1]]))
+    if outside.any():
+        row, level = (int(place) for place in np.argwhere(outside)[0])
+        raise DataError(
+            f"row {row} has code {int(table[row, level])} on level {level + 1}; expected 0 to {sizes[level] - 1}"
+        )
+    return table.astype(np.int64, copy=False)
