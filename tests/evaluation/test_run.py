@@ -1,238 +1,391 @@
-import json
-import math
-import time
-from dataclasses import dataclass, field
+"""The harness: what is measured, what is kept, and what is left after anything goes wrong."""
 
-import numpy as np
+import collections
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 
-from agentrec.core.errors import ConfigError, DataError, RecommenderError
-from agentrec.core.types import Catalogue, HeldOut, Histories, Recommendations
-from agentrec.data.dataset import Dataset, Interactions
-from agentrec.data.split import leave_one_out
-from agentrec.evaluation.run import evaluate
-from agentrec.models.popularity import Popularity
-from agentrec.models.transitions import Transitions
-from agentrec.testing.worlds import tiny_world
+from agentrec.core.errors import AgentrecError, ConfigError, DataError, DataWarning
+from agentrec.core.provenance import code_hash
+from agentrec.evaluation.merge import Resampling
+from agentrec.evaluation.result import Result
+from agentrec.evaluation.run import Order, parse_seeds, run_task
+from agentrec.evaluation.store import Store
+
+TASK = '''"""Draws scores, and keeps a log of whom it made."""
+
+import os
+import time
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from agentrec.core.config import setting
+from agentrec.core.errors import DataError
+from agentrec.evaluation.measured import Measured
+from agentrec.evaluation.task import Metric, System, Task, task
 
 
-@dataclass
-class Fixed:
-    """Gives the same rows to everybody, or row ``user``; whatever they are."""
-
-    rows: list
-    num_items: int = 4
-    scores: list | None = None
-    asked: list = field(default_factory=list)
-
-    def recommend(self, histories, n, *, exclude_seen=False):
-        self.asked.append((len(histories), n, exclude_seen))
-        items = np.array([(self.rows[user] + [-1] * n)[:n] for user in histories.users])
-        if self.scores is None:
-            scores = np.where(items >= 0, -np.arange(n, dtype=np.float32), -np.inf)
-        else:
-            scores = np.array([(self.scores + [-np.inf] * n)[:n]] * len(items))
-        return Recommendations(items, scores.astype(np.float32))
+@dataclass(frozen=True)
+class Config:
+    log: str
+    systems: str = setting("a,b", "s...: seeded; web...: a service; label=name")
+    size: int = 20
+    shift: float = 0.0
+    delay: float = 0.0
+    fail: str = ""
+    die: str = ""
+    nested: bool = False
+    slices: str = "even"
+    typo: bool = False
 
 
-@dataclass
-class Held:
-    """A split with the held-out part given."""
+@task
+def drawn(config: Config) -> Task:
+    units = pd.DataFrame({"unit": [f"u{row}" for row in range(config.size)]})
+    units["half"] = [config.slices if row % 2 else "odd" for row in range(config.size)]
 
-    histories: Histories
-    targets: np.ndarray
-    num_items: int = 4
-    fingerprint: str = "f"
+    def made(name):
+        def make(seed):
+            with open(config.log, "a") as log:
+                log.write(f"{name} {seed}\\n")
+            time.sleep(config.delay)
+            if name in config.fail.split(","):
+                raise DataError(f"{name} has no data")
+            if name == config.die:
+                os._exit(9)
+            return name, seed
 
-    def reveal(self, part):
-        return HeldOut(part, self.histories, self.targets)
+        return make
 
+    def measure(system, *, progress=False):
+        name, seed = system
+        scores = np.random.default_rng([zlib.crc32(name.encode()), seed]).normal(size=config.size) + config.shift
+        return Measured(units[["unit"]].assign(score=scores), costs={"seconds": time.time()})
 
-SMALL = Held(Histories.from_lists([[0], [1], [2]], [0, 1, 2]), np.array([1, 2, 3]))
-LISTS = [[1, 0], [0, 2], [0, 1, 2]]  # ranks 0, 1, missed
-
-
-def test_an_example_computed_by_hand():
-    result = evaluate({"mine": Fixed(LISTS)}, SMALL, ks=(1, 2))
-    expected = {
-        "recall@1": 1 / 3,
-        "recall@2": 2 / 3,
-        "ndcg@1": 1 / 3,
-        "ndcg@2": (1 + 1 / math.log2(3)) / 3,
-        "mrr@1": 1 / 3,
-        "mrr@2": 0.5,
-        "coverage@2": 0.75,  # items 1, 0 | 0, 2 | 0, 1
-        "gini@2": (2 * (1 * 0 + 2 * 1 + 3 * 2 + 4 * 3) - 5 * 6) / (4 * 6),
+    pairs = [part.partition("=")[::2] if "=" in part else (part, part) for part in config.systems.split(",")]
+    systems = {
+        label: System(made(name), {"name": name}, seeded=name.startswith("s"), reusable=not name.startswith("web"))
+        for label, name in pairs
     }
-    assert result["mine"] == pytest.approx(expected)
-    assert result.per_user["rank"].tolist() == [0, 1, 2]
-    estimate = result.recommenders["mine"]["recall@2"]
-    assert estimate.low == 0.0
-    assert estimate.high == 1.0
-    assert result.recommenders["mine"]["coverage@2"].low is None
-    assert result.provenance["list_length"] == 2
+    return Task(
+        question="Which is larger?",
+        data={"name": "none", "fingerprint": None},
+        units=units,
+        metrics=(Metric("score", headline=True),),
+        systems=systems,
+        measure=measure,
+        settings={"shift": config.shift},
+        slices=("half",),
+        nested=config.nested,
+    )
+'''
+SCRIPT = """
+import json, sys
+from agentrec.evaluation import run
+from agentrec.evaluation.merge import Resampling
+from agentrec.evaluation.run import Order, run_task
+task, store, values, code = sys.argv[1:]
+run.code_hash = lambda: code  # somebody may be editing the package while tests run
+print("ready", flush=True)
+print(run_task(Order(task, json.loads(values), (0, 1), store), resampling=Resampling(50)).folder)
+"""
 
 
-def test_a_single_recommender_gets_its_own_name():
-    world = tiny_world()
-    assert list(evaluate(Popularity.fit(world.train, world.num_items), world).recommenders) == ["popularity"]
+class Bench:
+    """A task file, a store, and the log of what was made."""
+
+    def __init__(self, folder):
+        self.folder, self.log, self.task = folder, folder / "log.txt", folder / "drawn.py"
+        self.log.write_text("")
+        self.task.write_text(TASK)
+
+    def run(self, seeds=(0,), *, nonce="", jobs=1, out=None, say=lambda line: None, **values):
+        order = Order(str(self.task), {"log": str(self.log), **values}, seeds, self.folder / "store", nonce)
+        return run_task(order, jobs=jobs, resampling=Resampling(50), out=out, say=say)
+
+    def start(self, **values):
+        settings = json.dumps({"log": str(self.log), **values})
+        command = [sys.executable, "-c", SCRIPT, str(self.task), str(self.folder / "store"), settings, code_hash()]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def made(self):
+        """What was made since the last look, in order."""
+        lines = self.log.read_text().splitlines()
+        self.log.write_text("")
+        return lines
+
+    def wait_for_lines(self, number):
+        end = time.monotonic() + 60
+        while len(self.log.read_text().splitlines()) < number:
+            assert time.monotonic() < end, "the process made nothing"
+            time.sleep(0.02)
 
 
-def test_the_planted_answer_is_found_and_the_comparison_says_so():
-    world = tiny_world()
-    popularity = Popularity.fit(world.train, world.num_items)
-    result = evaluate({"popularity": popularity, "oracle": world.oracle()}, world, catalogue=world.catalogue)
-    assert result["oracle"]["recall@1"] == 1.0
-    assert result["popularity"]["recall@1"] < 0.2
-    (ndcg, _recall) = result.comparisons
-    assert (ndcg.metric, ndcg.first, ndcg.second) == ("ndcg@10", "popularity", "oracle")
-    assert ndcg.high < 0
-    assert ndcg.p_value < ndcg.holm < 1e-6
-    assert [sample.target == sample.top["oracle"][0] for sample in result.samples] == [True] * 5
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
 
 
-def test_validation_and_test_are_different_parts():
-    world = tiny_world()
-    for part in ("validation", "test"):
-        found = evaluate(world.oracle(), world, part=part)
-        assert found["CycleOracle"]["recall@1"] == 1.0
-        assert found.provenance["part"] == part
+def content(folder):
+    """The bytes that must not differ between equal runs."""
+    text = (folder / "result.json").read_text()
+    found = {"result.json": text.replace(json.loads(text)["created_at"], "then")}
+    return found | {name: (folder / name).read_bytes() for name in ("per_unit.parquet", "units.parquet")}
 
 
-def test_the_same_inputs_give_the_same_bytes_apart_from_the_date(tmp_path):
-    world = tiny_world()
-    texts = []
-    for run in ("a", "b"):
-        models = {"popularity": Popularity.fit(world.train, world.num_items), "oracle": world.oracle()}
-        folder = evaluate(models, world, catalogue=world.catalogue, limit=40).save(tmp_path / run)
-        text = (folder / "result.json").read_text()
-        texts.append(text.replace(json.loads(text)["created_at"], "then"))
-    assert texts[0] == texts[1]
+def test_a_second_run_measures_nothing_and_gives_the_same_bytes(bench):
+    first = bench.run((0, 1), systems="a,s1")
+    assert bench.made() == ["a 0", "s1 0", "s1 1"]
+    assert first.folder.parent == bench.folder / "store"
+    assert first.folder.name.startswith("drawn-")
+    before = content(first.folder)
+    said = []
+    second = bench.run((0, 1), systems="a,s1", say=said.append)
+    assert bench.made() == []
+    assert said == ["a, seed 0: kept from before", "s1, seed 0: kept from before", "s1, seed 1: kept from before"]
+    assert second.folder == first.folder
+    assert content(second.folder) == before
+    assert second.result.costs == first.result.costs
+    assert Result.load(first.folder).provenance["task"]["config"]["systems"] == "a,s1"
 
 
-def test_batches_do_not_matter_and_everybody_is_asked_once():
-    world = tiny_world()
-    asked = Fixed([[0]] * 60, num_items=24)
-    evaluate(asked, world, ks=(3,), batch_size=7)
-    assert [size for size, _, _ in asked.asked] == [7] * 8 + [4]
-    transitions = Transitions.fit(world.train, world.num_items)
-    tables = [evaluate(transitions, world, batch_size=size).table() for size in (1, 60)]
-    assert tables[0].equals(tables[1])
+def test_only_what_is_new_is_measured(bench):
+    bench.run((0,), systems="a,s1")
+    bench.made()
+    bench.run((0,), systems="a,b,s1")
+    assert bench.made() == ["b 0"]
+    bench.run((0, 1), systems="a,b,s1")
+    assert bench.made() == ["s1 1"]
+    bench.run((5,), systems="a,b,s1")
+    assert bench.made() == ["s1 5"]  # what has no seed is the same at each
+    bench.run((0,), systems="b")
+    assert bench.made() == []
 
 
-def test_limit_draws_the_same_users_for_all():
-    world = tiny_world()
-    result = evaluate({"a": world.oracle(), "b": world.oracle()}, world, limit=10, seed=3)
-    assert result.provenance["num_users"] == 10
-    assert result.ranks("a").index.tolist() == result.ranks("b").index.tolist()
-    other = evaluate(world.oracle(), world, limit=10, seed=4)
-    assert other.ranks("CycleOracle").index.tolist() != result.ranks("a").index.tolist()
+def test_a_measurement_does_not_depend_on_what_it_is_called(bench):
+    first = bench.run(systems="mine=a,again=a")
+    assert bench.made() == ["a 0"]
+    second = bench.run(systems="yours=a")
+    assert bench.made() == []
+    assert first.result["mine"] == first.result["again"] == second.result["yours"]
 
 
-def test_exclude_seen_reaches_the_recommender_and_is_checked():
-    honest = Fixed([[1], [2], [3]])
-    evaluate(honest, SMALL, ks=(1,), exclude_seen=True)
-    assert honest.asked == [(3, 1, True)]
-    with pytest.raises(RecommenderError, match=r"'mine' recommends item 0 in row 0, which that user has seen"):
-        evaluate({"mine": Fixed([[1, 0], [2, 3], [3]])}, SMALL, ks=(2,), exclude_seen=True)
-    world = tiny_world()
-    hidden = evaluate(world.oracle(), world, exclude_seen=True)["CycleOracle"]["recall@1"]
-    seen_before = np.mean([target in row for row, target in zip(*_parts(world), strict=True)])
-    assert hidden == pytest.approx(1 - seen_before)
+@pytest.mark.parametrize("change", [{"shift": 1.0}, {"size": 21}, "source"])
+def test_another_setting_other_units_and_another_source_measure_again(bench, change):
+    first = bench.run()
+    bench.made()
+    if change == "source":
+        bench.task.write_text(TASK + "\n# changed\n")
+        second = bench.run()
+    else:
+        second = bench.run(**change)
+    assert bench.made() == ["a 0", "b 0"]
+    assert second.folder != first.folder
 
 
-def _parts(world):
-    held = world.reveal("test")
-    return held.histories, held.targets
+def test_other_resamples_and_slices_are_another_result_of_the_same_measurements(bench):
+    first = bench.run()
+    second = bench.run(slices="pair")
+    order = Order(str(bench.task), {"log": str(bench.log)}, store=str(bench.folder / "store"))
+    third = run_task(order, resampling=Resampling(51))
+    assert bench.made() == ["a 0", "b 0"]
+    assert len({first.folder, second.folder, third.folder}) == 3
 
 
-class NoScores(Fixed):
-    def recommend(self, histories, n, *, exclude_seen=False):
-        return super().recommend(histories, n).items[0, 0]
+def test_seeds_of_a_simulation_are_measured_for_systems_without_one(bench):
+    result = bench.run((0, 1), systems="a,s1", nested=True).result
+    assert bench.made() == ["a 0", "a 1", "s1 0", "s1 1"]
+    assert result.provenance["seeds"] == {"a": [0, 1], "s1": [0, 1]}
+    assert result.systems["a"]["score"].deviation > 0
 
 
-class Short(Fixed):
-    def recommend(self, histories, n, *, exclude_seen=False):
-        return super().recommend(histories, n - 1)
+def test_services_are_asked_again_unless_told_otherwise(bench):
+    first = bench.run(systems="a,web1", nonce="monday")
+    assert bench.made() == ["a 0", "web1 0"]
+    again = bench.run(systems="a,web1", nonce="tuesday")
+    assert bench.made() == ["web1 0"]
+    assert again.folder != first.folder
+    bench.run(systems="a,web1", nonce="tuesday")  # another process of the same run
+    bench.run(systems="a,web1", nonce="")  # --resume takes whatever was measured last
+    assert bench.made() == []
 
 
-class Real(Fixed):
-    def recommend(self, histories, n, *, exclude_seen=False):
-        items, scores = super().recommend(histories, n)
-        return Recommendations(items.astype(float), scores)
+def test_what_a_broken_run_had_of_a_service_can_be_taken(bench):
+    with pytest.raises(DataError):
+        bench.run(systems="web1,bad", fail="bad", nonce="monday")
+    bench.made()
+    bench.run(systems="web1,bad", nonce="")
+    assert bench.made() == ["bad 0"]
 
 
-@pytest.mark.parametrize(
-    ("recommender", "message"),
-    [
-        (Fixed(LISTS, num_items=5), "ranks 5 items, the split has 4"),
-        (object(), "is of type object; expected a recommender"),
-        (NoScores(LISTS), "expected Recommendations"),
-        (Short(LISTS), r"items of shape \(3, 2\).*expected \(3, 3\)"),
-        (Real(LISTS), "items of type float64"),
-        (Fixed([[1], [7], [0]]), "recommends item 7 in row 1; expected item indexes 0 to 3"),
-        (Fixed([[1], [2], [-2, 1]]), "recommends item -2 in row 2"),
-        (Fixed([[1], [2, 3, 2], [0]]), "recommends item 2 more than once in row 1"),
-        (Fixed([[1], [2], [-1, 0]]), "item after padding in row 2"),
-        (Fixed([[0, 1, 2]] * 3, scores=[1.0, np.nan, 0.0]), "NaN in row 0"),
-        (Fixed([[0, 1, 2]] * 3, scores=[1.0, 2.0, 0.0]), "increase along row 0"),
-        (Fixed([[0, 1]] * 3, scores=[1.0, 0.5, 0.0]), "score on padding in row 0"),
-    ],
-)
-def test_a_broken_recommender_is_refused_by_name(recommender, message):
-    with pytest.raises(RecommenderError, match=message) as caught:
-        evaluate({"mine": recommender}, SMALL, ks=(3,))
-    assert "'mine'" in str(caught.value)
+def test_a_system_that_fails_loses_nothing_of_the_others(bench):
+    with pytest.raises(DataError, match=r"^b \(seed 0\): b has no data; 2 measurements are kept, and the next run"):
+        bench.run(systems="a,b,c", fail="b")
+    assert bench.made() == ["a 0", "b 0", "c 0"]
+    with pytest.raises(DataError, match=r"b has no data; 1 more failed; 1 measurements are kept"):
+        bench.run(systems="a,b,d", fail="b,d")
+    assert bench.made() == ["b 0", "d 0"]
+    with pytest.raises(DataError, match=r"^b \(seed 0\): b has no data$"):
+        bench.run(systems="b", fail="b")
+    bench.made()
+    assert set(bench.run(systems="a,b,c").result.systems) == {"a", "b", "c"}
+    assert bench.made() == ["b 0"]
+
+
+def test_a_damaged_measurement_is_made_again_with_a_warning(bench):
+    folder = bench.run().folder
+    before = content(folder)
+    bench.made()
+    victim = next((bench.folder / "store" / "measured").glob("*/*/units.parquet"))
+    victim.write_bytes(victim.read_bytes()[:50])
+    with pytest.warns(DataWarning, match="measured again"):
+        bench.run()
+    assert len(bench.made()) == 1
+    assert content(folder) == before
+
+
+def test_processes_divide_the_work_and_change_no_byte(bench, tmp_path, monkeypatch):
+    (tmp_path / "alone").mkdir()
+    alone = Bench(tmp_path / "alone")
+    settings = {"systems": "a,b,s1,s2", "delay": 0.2}
+    expected = alone.run((0, 1), **settings, log=str(bench.log))
+    bench.made()
+    found = bench.run((0, 1), jobs=2, **settings)
+    if code_hash.__wrapped__() != code_hash():
+        pytest.skip("the package was edited while this process ran; others measure under other keys then")
+    counted = collections.Counter(bench.made())
+    assert counted == dict.fromkeys(["a 0", "b 0", "s1 0", "s1 1", "s2 0", "s2 1"], 1)
+    assert content(found.folder) == content(expected.folder)
+    monkeypatch.delattr("agentrec.evaluation.run.ProcessPoolExecutor")  # needless where nothing is due
+    bench.run((0, 1), jobs=2, **settings)
+
+
+def test_a_process_that_dies_is_told_in_one_sentence(bench):
+    with pytest.raises(AgentrecError, match=r"one of 2 measuring processes died, .* run again with fewer jobs"):
+        bench.run(systems="a,b", die="b", jobs=2)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(bench):
+    running = bench.start(systems="a,b,c,d", delay=0.4)
+    bench.wait_for_lines(3)  # the third is being measured
+    os.kill(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert not list((bench.folder / "store").glob("drawn-*"))
+    result = bench.run((0, 1), systems="a,b,c,d", delay=0.4).result
+    assert bench.made() == ["a 0", "b 0", "c 0", "c 0", "d 0"]
+    assert len(result.systems) == 4
+
+
+def test_two_runs_at_once_measure_everything_once(bench):
+    other = bench.start(systems="a,b,s1,s2", delay=0.25)
+    assert other.stdout.readline().strip() == "ready"
+    bench.wait_for_lines(1)
+    mine = bench.run((0, 1), systems="a,b,s1,s2", delay=0.25)
+    folder, _ = other.communicate(timeout=60)
+    assert other.returncode == 0
+    assert folder.strip() == str(mine.folder)
+    assert collections.Counter(bench.made()) == dict.fromkeys(["a 0", "b 0", "s1 0", "s1 1", "s2 0", "s2 1"], 1)
+    assert Result.load(mine.folder).to_json()["systems"] == mine.result.to_json()["systems"]
+
+
+def test_launchers_start_their_processes_at_different_places(bench, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    bench.run(systems="a,b,c")
+    assert bench.made() == ["b 0", "c 0", "a 0"]
+
+
+def test_folders_of_other_files_are_refused_before_anything_is_measured(bench):
+    out = bench.folder / "precious"
+    out.mkdir()
+    (out / "thesis.tex").write_text("")
+    for folder in (out, out / "thesis.tex"):
+        with pytest.raises(AgentrecError, match=r"exists and holds no result; .* choose another"):
+            bench.run(out=folder)
+    assert bench.made() == []
+    assert (out / "thesis.tex").exists()
+    bench.run(out=bench.folder / "new")
+    (bench.folder / "new" / "notes.txt").write_text("mine")
+    bench.run(out=bench.folder / "new", systems="b")
+    assert (bench.folder / "new" / "notes.txt").read_text() == "mine"
+    assert list(Result.load(bench.folder / "new").systems) == ["b"]
+
+
+def test_what_a_kill_left_of_a_result_is_no_obstacle(bench):
+    folder = bench.run().folder
+    for name in ("result.json", "report.html"):
+        (folder / name).unlink()
+    (folder / ".report.html.x7k2").write_text("half")
+    bench.run()
+    assert Result.load(folder)
+
+
+def test_a_store_that_cannot_be_written_is_named_in_one_sentence(bench):
+    (bench.folder / "store").write_text("")
+    with pytest.raises(AgentrecError, match=r"^a \(seed 0\): .*could not be locked .* choose another store") as caught:
+        bench.run()
     assert "\n" not in str(caught.value)
+    assert bench.made() == []
+
+
+def test_a_store_need_not_be_writable_to_be_read(bench):
+    bench.run()
+    bench.made()
+    locks = bench.folder / "store" / "locks"
+    for file in locks.iterdir():
+        file.unlink()
+    locks.rmdir()
+    locks.write_text("")  # nothing can be locked any more
+    assert bench.run(out=bench.folder / "out").result["a"]
+    assert bench.made() == []
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("values", "options", "message"),
     [
-        ({"part": "train"}, "part is 'train'"),
-        ({"ks": ()}, "ks are"),
-        ({"ks": (5, 1)}, "ascending"),
-        ({"ks": (0, 1)}, "ks are"),
-        ({"bootstrap": 0}, "bootstrap is 0"),
-        ({"limit": 0}, "limit is 0"),
-        ({"batch_size": 0}, "batch_size is 0"),
+        ({"sise": 3}, {}, "Config has no setting 'sise'; those that exist are"),
+        ({"size": "3"}, {}, "setting 'size' is '3'"),
+        ({}, {"jobs": 0}, "jobs is 0"),
+        ({}, {"seeds": ()}, r"seeds are \(\)"),
+        ({}, {"seeds": (1, 1)}, r"seeds are \(1, 1\)"),
+        ({}, {"seeds": (-1,)}, r"seeds are \(-1,\)"),
     ],
 )
-def test_settings_out_of_range_are_refused(options, message):
+def test_settings_that_make_no_sense_are_refused(bench, values, options, message):
     with pytest.raises(ConfigError, match=message):
-        evaluate(Fixed(LISTS), SMALL, **options)
+        bench.run(**options, **values)
+    assert bench.made() == []
 
 
-def test_nobody_to_ask_nobody_to_evaluate_and_a_foreign_catalogue():
-    with pytest.raises(ConfigError, match="no recommender"):
-        evaluate({}, SMALL)
-    with pytest.raises(DataError, match="test part of the split has no users"):
-        evaluate(Fixed(LISTS), Held(Histories.from_lists([]), np.zeros(0, np.int64)))
-    with pytest.raises(DataError, match="catalogue has 1 items, the split 4"):
-        evaluate(Fixed(LISTS), SMALL, catalogue=Catalogue(("a",)))
+def test_a_setting_without_a_default_must_be_given(bench):
+    with pytest.raises(ConfigError, match="Config has no value for its setting 'log'"):
+        run_task(Order(str(bench.task), store=bench.folder / "store"))
 
 
-def big_dataset(num_users, num_items=500):
-    rng = np.random.default_rng(0)
-    users = np.repeat(np.arange(num_users), 8)
-    items = rng.integers(num_items, size=len(users))
-    order = np.tile(np.arange(8), num_users)
-    names = [f"u{user}" for user in range(num_users)]
-    catalogue = Catalogue(tuple(f"i{item}" for item in range(num_items)))
-    return Dataset("big", names, catalogue, Interactions.sort(users, items, order))
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("1", (0,)), ("3", (0, 1, 2)), ("4,7", (4, 7)), ("4,", (4,)), (" 0, 5 ", (0, 5)), (" 2 ", (0, 1))],
+)
+def test_seeds_are_a_number_or_a_list(text, seeds):
+    assert parse_seeds(text) == seeds
 
 
-def test_a_data_set_gives_ids_and_provenance_and_thousands_of_users_are_quick():
-    dataset = big_dataset(5000)
-    split = leave_one_out(dataset)
-    models = {"popularity": Popularity.fit(split.train, 500), "transitions": Transitions.fit(split.train, 500)}
-    start = time.perf_counter()
-    result = evaluate(models, split, dataset=dataset)
-    assert time.perf_counter() - start < 20  # about 1 s alone
-    assert result.ranks("popularity").index[:3].tolist() == ["u0", "u1", "u2"]
-    assert result.per_user["target"][0] == f"i{split.reveal('test').targets[0]}"
-    assert result.provenance["data"] == {"name": "big", "fingerprint": dataset.fingerprint}
-    assert result.provenance["split"] == {"fingerprint": split.fingerprint}
-    # Chance alone: every interval must hold the true value of a random order of random targets.
-    assert result.recommenders["popularity"]["recall@20"].low < 0.06
-    assert result.recommenders["popularity"]["recall@20"].high > 0.03
+@pytest.mark.parametrize("text", ["", ",", "0", "-1", "a", "1,b", "1.5", "²", "1 2"])
+def test_other_seeds_are_refused(text):
+    with pytest.raises(ConfigError, match="expected how many, such as 3, or which, such as 0,1,5"):
+        parse_seeds(text)
+
+
+def test_measurements_lie_in_the_store_under_their_keys(bench):
+    bench.run((0, 1), systems="a,s1")
+    folders = list((bench.folder / "store" / "measured").glob("*/*"))
+    assert len(folders) == 3
+    store = Store(bench.folder / "store")
+    assert all(store.folder(folder.name) == folder and store.get(folder.name) is not None for folder in folders)
