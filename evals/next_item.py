@@ -8,18 +8,21 @@ negatives. The answer to "is it better than the obvious?": name `popularity` and
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 from agentrec.core.config import setting
-from agentrec.core.errors import DataError
+from agentrec.core.errors import DataError, DataWarning
+from agentrec.data.dataset import Dataset
 from agentrec.data.load import load_dataset
-from agentrec.data.split import leave_one_out
+from agentrec.data.recbole_split import load_recbole_split
+from agentrec.data.split import Split, global_time, leave_one_out
 from agentrec.evaluation.ranking import Settings, held_out, ranking_task
 from agentrec.evaluation.task import System, Task, task
-from agentrec.pipeline.recommenders import named_recommenders
+from agentrec.pipeline.recommenders import Named, named_recommenders
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,11 @@ class Config:
     recommender: str = setting(
         "popularity,transitions",
         "comma-separated: a method fitted on the spot, recipe:name:label, a folder, hf:org/name, a predictions file "
-        "(.csv, .parquet), http://..., python:module:name, 'oracle' (simulated shop); each may be labelled as label=...",
+        "(.csv, .parquet), http:..., python:module:name, 'oracle' (simulated shop); each may have a label: label=...",
+    )
+    split: Literal["leave_one_out", "global_time", "recbole"] = setting(
+        "leave_one_out",
+        "what is held out; recbole: the files <name>.train.inter, .valid.inter and .test.inter of a folder",
     )
     part: Literal["validation", "test"] = setting("test", "which held-out items are the targets")
     metrics: str = setting("", "comma-separated, such as ndcg@10,coverage@20; all that the data allows by default")
@@ -51,11 +58,10 @@ def next_item(config: Config) -> Task:
     Raises:
         ConfigError: no recommender is named, a label occurs twice, or a name means nothing here.
     """
-    dataset = load_dataset(config.data, items=config.items)
-    split = leave_one_out(dataset)
+    dataset, split = read_split(config)
     metrics = tuple(name.strip() for name in config.metrics.split(",") if name.strip())
     settings = Settings(metrics, config.part, config.exclude_seen, config.limit)
-    users = held_out(split, settings).histories.users
+    users = held_out(split, settings).histories
     named = named_recommenders(
         config.recommender,
         dataset,
@@ -65,9 +71,30 @@ def next_item(config: Config) -> Task:
         trained=config.trained,
         progress=sys.stderr.isatty(),
     )
-    systems = {label: System(one.make, one.identity, one.seeded, one.reusable) for label, one in named.items()}
+    systems = {label: as_system(one) for label, one in named.items()}
     groups = None if config.groups is None else read_groups(config.groups)
     return ranking_task(systems, split, settings, groups=groups, batch_size=config.batch_size, watts=config.watts)
+
+
+def read_split(config: Config) -> tuple[Dataset, Split]:
+    """The data set, and what is held out of it."""
+    if config.split == "recbole":
+        return load_recbole_split(config.data, config.items)
+    dataset = load_dataset(config.data, items=config.items)
+    return dataset, leave_one_out(dataset) if config.split == "leave_one_out" else global_time(dataset)
+
+
+def as_system(named: Named) -> System:
+    """A recommender as the harness takes it; what its check finds is told before anything is measured."""
+
+    def check() -> None:
+        if named.check is not None:
+            report = named.check()
+            for problem in report.warnings:
+                warnings.warn(f"{report.subject} {problem.sentence()}", DataWarning, stacklevel=2)
+            report.raise_if_errors()
+
+    return System(named.make, named.identity, named.seeded, named.reusable, check)
 
 
 def read_groups(path: str) -> pd.DataFrame:

@@ -146,7 +146,12 @@ def run_task(
     folder = Path(out) if out is not None else order.store / f"{plan.name}-{plan.key(resampling)[:8]}"
     _check_folder(folder)
     store = Store(order.store)
-    jobs = min(jobs, len({due.key for due in plan.due if not store.folder(due.key).is_dir()}))
+    new = [due for due in plan.due if not store.folder(due.key).is_dir()]
+    for label in dict.fromkeys(due.label for due in new):
+        check = plan.task.systems[label].check
+        if check is not None:
+            check()
+    jobs = min(jobs, len({due.key for due in new}))
     if jobs > 1:
         _measure_in_parallel(plan, jobs)
     rank = int(os.environ.get("RANK", "0"))  # set by launchers such as `accelerate launch`

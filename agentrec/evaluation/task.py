@@ -58,12 +58,14 @@ class System:
         identity: what it is, as JSON: two systems of equal identity measure the same.
         seeded: the seed changes it; otherwise it is measured once.
         reusable: what was measured may be kept; False for what may answer differently tomorrow, such as a service.
+        check: looks for what is wrong with it, and raises, before anything at all is measured.
     """
 
     make: Callable[[int], Any]
     identity: JSON
     seeded: bool = False
     reusable: bool = True
+    check: Callable[[], None] | None = None
 
 
 class Measure(Protocol):
