@@ -19,7 +19,7 @@ def test_the_python_runs(capsys) -> None:
     (code,) = blocks("python")
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
-    scores = {name: metrics["ndcg@10"].mean for name, metrics in names["result"].recommenders.items()}
+    scores = {name: metrics["ndcg@10"].mean for name, metrics in names["result"].systems.items()}
     assert scores["oracle"] > scores["transitions"] > 0.1
     assert "oracle" in capsys.readouterr().out
 
