@@ -50,11 +50,9 @@ def test_the_whole_path_twice_gives_the_same_result_and_keeps_its_steps(shop: Pa
     said: list[str] = []
     first = run_recipe(small(shop), tmp_path / "a", say=said.append)
     assert [line for line in said if "kept" in line] == []
-    assert list(first.result.recommenders) == ["popularity", "transitions", "sasrec", "generator", "oracle"]
-    best = first.result.recommenders["oracle"]["ndcg@10"].mean
-    assert all(
-        metrics["ndcg@10"].mean < best for name, metrics in first.result.recommenders.items() if name != "oracle"
-    )
+    assert list(first.result.systems) == ["popularity", "transitions", "sasrec", "generator", "oracle"]
+    best = first.result.systems["oracle"]["ndcg@10"].mean
+    assert all(metrics["ndcg@10"].mean < best for name, metrics in first.result.systems.items() if name != "oracle")
     assert first.report.is_file()
     assert first.shown is not None
     assert len(first.shown.recommended) == 5
