@@ -233,7 +233,7 @@ def _one(
 
 def _others(failed: Mapping[Due, AgentrecError], found: Mapping[Due, Measured]) -> str:
     more = f"; {len(failed) - 1} more failed" if len(failed) > 1 else ""
-    return f"{more}; {len(found)} measurements are kept, and the next run takes them from there" if found else more
+    return f"{more}; what was measured ({len(found)}) is kept, and the next run takes it from there" if found else more
 
 
 def _measure_in_parallel(plan: Plan, jobs: int) -> None:
