@@ -48,7 +48,7 @@ def test_resolve_returns_codes_of_its_own() -> None:
 
 
 def test_misuse_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="those that exist are append"):
+    with pytest.raises(UnknownNameError, match="those that exist are append, hash, keep, next_best, sinkhorn, zero_collision"):
         resolve(np.array([[0]]), "shuffle")
     for wrong in (np.zeros((0, 2), np.int64), np.zeros(3, np.int64)):
         with pytest.raises(DataError, match="codes have shape"):
