@@ -11,8 +11,6 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from scipy import stats
-from scipy.optimize import brentq
 
 FEWEST = 2  # a standard deviation needs two users
 MOST = 2**60
@@ -80,6 +78,8 @@ def detectable_difference(
         >>> round(detectable_difference(1.0, 34), 3)
         0.495
     """
+    from scipy.optimize import brentq
+
     _check(0.0, standard_deviation, alpha, power)
     if num_users < FEWEST:
         raise ValueError(f"there are {num_users} users; expected {FEWEST} or more")
@@ -128,6 +128,8 @@ def power_note(
 
 def _power(effect: float, num_users: int, alpha: float) -> float:
     """Chance that the t test finds a mean of ``effect`` standard deviations with ``num_users`` users."""
+    from scipy import stats  # takes a second to load
+
     free = num_users - 1
     shift = effect * math.sqrt(num_users)
     border = stats.t.isf(alpha / 2, free)

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from agentrec.core.rng import generator
 
@@ -239,7 +238,9 @@ def paired_p_value(differences: Values) -> float:
     if not len(differences):
         return 1.0
     if np.ptp(differences) > 1e-12 * np.abs(differences).max():
-        return float(stats.ttest_1samp(differences, 0.0).pvalue)
+        from scipy.stats import ttest_1samp  # takes a second to load
+
+        return float(ttest_1samp(differences, 0.0).pvalue)
     return 1.0 if differences[0] == 0 else min(1.0, 2.0 ** (1 - len(differences)))
 
 
