@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from agentrec.core.artefact import read_manifest
 from agentrec.core.config import from_mapping
 from agentrec.core.errors import DataError
 from agentrec.core.protocols import TextEncoder
@@ -52,7 +53,19 @@ def item_vectors(
     seed: int = 0,
     progress: bool = False,
 ) -> FloatArray:
-    """One vector per item text: N texts -> (N, D) float32.
+    """One vector per item text: N texts -> (N, D) float32; as `fitted_vectors`, without the encoder."""
+    return fitted_vectors(texts, method, config, seed=seed, progress=progress)[1]
+
+
+def fitted_vectors(
+    texts: Sequence[str],
+    method: str = "tfidf_svd",
+    config: Mapping[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    progress: bool = False,
+) -> tuple[TextEncoder, FloatArray]:
+    """The encoder, fitted on the texts where it learns, and one vector per text: (N, D) float32.
 
     Args:
         texts: one text per item.
@@ -72,10 +85,30 @@ def item_vectors(
     fit = getattr(found, "fit", None)  # an encoder of another package may have nothing to learn
     if fit is not None:
         fit(texts)
-    vectors = found.encode(texts)
+    return found, checked_vectors(found, texts)
+
+
+def checked_vectors(encoder: TextEncoder, texts: Sequence[str]) -> FloatArray:
+    """One vector per text by a fitted encoder: N texts -> (N, D) float32.
+
+    Raises:
+        DataError: the encoder gave another number of rows, or values that are not finite.
+    """
+    vectors = encoder.encode(texts)
     if vectors.shape[0] != len(texts) or not np.isfinite(vectors).all():
         raise DataError(
-            f"{method} gave vectors of shape {vectors.shape} for {len(texts)} texts, or values that are not finite; "
-            "expected one finite row per text, so check the model"
+            f"{type(encoder).__name__} gave vectors of shape {vectors.shape} for {len(texts)} texts, or values that "
+            "are not finite; expected one finite row per text, so check the model"
         )
     return vectors
+
+
+def load_encoder(folder: str | Path) -> TextEncoder:
+    """A saved encoder.
+
+    Raises:
+        ArtefactError: no encoder lies there, or it is damaged.
+        UnknownNameError: this installation lacks its method.
+    """
+    found: TextEncoder = REGISTRY.load(read_manifest(folder)["method"]).from_pretrained(folder)
+    return found

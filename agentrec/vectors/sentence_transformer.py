@@ -1,19 +1,20 @@
 """Any sentence-transformers model, by its hub name or its folder.
 
 What it does not know: prompts that some models expect (E5's ``"passage: "``); give them by ``prompt``. Code shipped
-inside a model's repository is never run.
+inside a model's repository is never run. Saving keeps the settings, not the model: its name must still lead to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from agentrec.core.config import setting
+from agentrec.core.artefact import Arrays, Artefact, plain
+from agentrec.core.config import from_mapping, setting
 from agentrec.core.errors import ConfigError, require
 from agentrec.core.types import FloatArray
 
@@ -37,7 +38,7 @@ class Config:
             raise ConfigError(f"sentence_transformer setting 'batch_size' is {self.batch_size}; expected 1 or more")
 
 
-class SentenceTransformerEncoder:
+class SentenceTransformerEncoder(Artefact):
     """Vectors by a sentence-transformers model, loaded at first use.
 
     Args:
@@ -46,6 +47,9 @@ class SentenceTransformerEncoder:
     Raises:
         MissingExtraError: sentence-transformers is not installed.
     """
+
+    room: ClassVar[str] = "vectors"
+    method: ClassVar[str] = "sentence_transformer"
 
     def __init__(self, config: Config | None = None) -> None:
         require("sentence_transformers", "text")
@@ -81,6 +85,15 @@ class SentenceTransformerEncoder:
             convert_to_numpy=True,
         )
         return np.asarray(found, dtype=np.float32).reshape(len(texts), -1)
+
+    def state(self) -> tuple[dict[str, Any], Arrays]:
+        """The settings that decide the vectors; device and progress belong to a machine and a moment."""
+        return {name: value for name, value in plain(self.config).items() if name not in ("device", "progress")}, {}
+
+    @classmethod
+    def from_state(cls, config: Mapping[str, Any], arrays: Arrays) -> Self:
+        """Rebuild from `state`; the model is loaded at first use."""
+        return cls(from_mapping(Config, config))
 
 
 METHOD = SentenceTransformerEncoder

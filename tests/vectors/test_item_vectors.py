@@ -10,7 +10,7 @@ import pytest
 from agentrec.core.errors import ConfigError, DataError, MissingExtraError, UnknownNameError
 from agentrec.core.protocols import TextEncoder
 from agentrec.vectors import item_vectors as room
-from agentrec.vectors.item_vectors import encoder, item_vectors
+from agentrec.vectors.item_vectors import encoder, item_vectors, load_encoder
 from agentrec.vectors.sentence_transformer import Config, SentenceTransformerEncoder
 
 TEXTS = ["red hat", "red shoe", "blue shoe", "a blue and red hat with a very long name"]
@@ -67,6 +67,14 @@ def test_a_prompt_is_put_in_front(model_folder: Path) -> None:
     found = SentenceTransformerEncoder(Config(str(model_folder), prompt="passage: ", normalise=False, device="cpu"))
     expected = reference(model_folder, [f"passage: {text}" for text in TEXTS])
     np.testing.assert_allclose(found.encode(TEXTS), expected, atol=1e-5)
+
+
+def test_saved_it_keeps_what_decides_the_vectors(model_folder: Path, tmp_path: Path) -> None:
+    built = encoder(str(model_folder), {"device": "cpu", "prompt": "a "}, progress=True)
+    built.save_pretrained(tmp_path / "saved")  # type: ignore[attr-defined]
+    loaded = load_encoder(tmp_path / "saved")
+    assert loaded.config == Config(str(model_folder), prompt="a ")  # type: ignore[attr-defined]
+    np.testing.assert_allclose(loaded.encode(TEXTS), built.encode(TEXTS), atol=1e-6)
 
 
 def test_both_methods_are_text_encoders_and_are_listed(model_folder: Path) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from agentrec.core.errors import ConfigError, DataError, DataWarning
+from agentrec.core.errors import ArtefactError, ConfigError, DataError, DataWarning
+from agentrec.core.files import read_json, write_json
+from agentrec.vectors.item_vectors import load_encoder
 from agentrec.vectors.tfidf_svd import Config, TfidfSvd
 
 TEXTS = ["red wool hat", "red wool scarf", "blue silk hat", "steel hammer 1/2 inch", "steel hammer 3/4 inch", "nails"]
@@ -70,3 +74,23 @@ def test_misuse_is_refused() -> None:
     for name in ("embedding_dim", "longest_phrase", "max_features"):
         with pytest.raises(ConfigError, match=f"'{name}' is 0"):
             Config(**{name: 0})
+
+
+def test_saved_and_loaded_it_gives_new_texts_the_same_vectors(tmp_path: Path) -> None:
+    encoder = TfidfSvd(Config(embedding_dim=4, longest_phrase=2)).fit(TEXTS)
+    encoder.save_pretrained(tmp_path / "saved")
+    loaded = load_encoder(tmp_path / "saved")
+    texts = [*TEXTS, "red silk hammer 1/2", "zebra", ""]
+    assert np.array_equal(loaded.encode(texts), encoder.encode(texts))
+    assert loaded.config == encoder.config
+    manifest = read_json(tmp_path / "saved" / "agentrec.json")
+    manifest["config"]["words"].pop()
+    write_json(tmp_path / "saved" / "agentrec.json", manifest)
+    with pytest.raises(ArtefactError, match="expected one number"):
+        load_encoder(tmp_path / "saved")
+
+
+def test_an_encoder_that_learnt_nothing_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="before saving"):
+        TfidfSvd().save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
