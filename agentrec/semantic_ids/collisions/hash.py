@@ -65,9 +65,11 @@ class Hash:
         """
         replace = self.config.replace
         self._check(problem)
-        held = problem.blocked if problem.taken is None or replace else problem.taken
         size = problem.level_sizes[-1] if replace else self.config.size or problem.level_sizes[-1]
         prefixes = problem.codes[:, :-1] if replace else problem.codes
+        held = problem.blocked if replace else problem.taken
+        if held is None:
+            held = np.zeros((0, problem.num_levels + 1), np.int64)
         last = self._probe(problem, prefixes, held, size)
         codes = np.column_stack([prefixes, last])
         if replace:

@@ -1,0 +1,89 @@
+"""What telling items apart costs: items moved, error added, neighbours lost.
+
+Compare policies by it, not by the collisions that remain: of those there are none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from agentrec.core.rng import generator
+from agentrec.core.types import FloatArray, IntArray
+from agentrec.semantic_ids.collisions.distances import row_errors
+from agentrec.semantic_ids.collisions.problem import Problem, Resolved
+
+
+def cost(
+    problem: Problem, resolved: Resolved, *, neighbours: int = 10, queries: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Compare the codes of a quantiser with those of a policy.
+
+    Args:
+        problem: the codes before; vectors and codebooks for error and neighbours.
+        resolved: the answer of a policy.
+        neighbours: nearest neighbours per item.
+        queries: look at this many items at most, drawn by ``seed``.
+        seed: of that draw.
+
+    Returns:
+        JSON-able: ``colliding`` (items that shared their codes), ``moved`` (items with other codes on the L levels),
+        ``moved_prefix`` (of these, with another prefix), ``moved_others`` (of these, without a collision before),
+        ``level_sizes``; and, None where vectors or codebooks are unknown, ``relative_error`` (squared error over the
+        squared distance to the mean, before and after; levels that only tell items apart do not count) and
+        ``neighbours`` (shares of nearest neighbours with the first 1, 2, ... L codes in common, before and after).
+    """
+    before, after = problem.codes, resolved.codes[:, : problem.num_levels]
+    moved = (before != after).any(axis=1)
+    error = shared = None
+    if problem.vectors is not None and problem.codebooks is not None:
+        vectors, books = problem.space()
+        spread = float(((vectors - vectors.mean(axis=0, dtype=np.float64)) ** 2).sum()) or 1.0
+        sums = (row_errors(vectors, codes, books).sum(dtype=np.float64) for codes in (before, _semantic(resolved)))
+        error = dict(zip(("before", "after"), (float(total) / spread for total in sums), strict=True))
+    if problem.vectors is not None and problem.num_items > 1:
+        pairs = neighbour_pairs(problem.vectors, neighbours=neighbours, queries=queries, seed=seed)
+        shared = {"before": shared_codes(before, *pairs), "after": shared_codes(after, *pairs)}
+    return {
+        "colliding": int(problem.colliding.sum()),
+        "moved": int(moved.sum()),
+        "moved_prefix": int((before[:, :-1] != after[:, :-1]).any(axis=1).sum()),
+        "moved_others": int((moved & ~problem.colliding).sum()),
+        "level_sizes": list(resolved.level_sizes),
+        "relative_error": error,
+        "neighbours": shared,
+    }
+
+
+def _semantic(resolved: Resolved) -> IntArray:
+    return resolved.codes[:, : resolved.num_semantic]
+
+
+def neighbour_pairs(
+    vectors: FloatArray, *, neighbours: int = 10, queries: int = 2000, seed: int = 0
+) -> tuple[IntArray, IntArray]:
+    """Items and their nearest others: (Q,) int64 items, (Q, k) int64 neighbours.
+
+    Args:
+        vectors: (N, D) float32, two rows at least.
+        neighbours: k, at most N - 1.
+        queries: Q, at most N.
+        seed: of the draw of items where there are more.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    size = len(vectors)
+    rows = np.arange(size) if size <= queries else generator(seed, "neighbours").choice(size, queries, replace=False)
+    wanted = min(neighbours, size - 1)
+    index = NearestNeighbors(n_neighbors=wanted + 1, algorithm="brute").fit(vectors)
+    found = index.kneighbors(vectors[rows], return_distance=False)
+    own = found == rows[:, None]
+    own[~own.any(axis=1), -1] = True  # twins crowded the item out of its own list: drop the farthest
+    return rows, found[~own].reshape(len(rows), wanted)
+
+
+def shared_codes(codes: IntArray, rows: IntArray, found: IntArray) -> list[float]:
+    """Shares of pairs whose first 1, 2, ... L codes are the same: (N, L), (Q,), (Q, k) -> L shares."""
+    same = np.logical_and.accumulate(codes[rows][:, None, :] == codes[found], axis=2)
+    return [float(share) for share in same.mean(axis=(0, 1))]
