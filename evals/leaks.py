@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from agentrec.evaluation.leaks.finding import Finding
 
 from agentrec.core.artefact import local_folder, read_manifest
 from agentrec.core.config import from_mapping, setting
@@ -23,13 +24,12 @@ from agentrec.core.registry import Registry
 from agentrec.data.dataset import Dataset
 from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, global_time, leave_one_out
-from agentrec.evaluation.finding import Finding
-from agentrec.evaluation.leaks import check_split
+from agentrec.evaluation.leaks.memorisation import against_clean_fits, cold_targets
+from agentrec.evaluation.leaks.prompt_leaks import targets_in_prompts
+from agentrec.evaluation.leaks.split_leaks import check_split
+from agentrec.evaluation.leaks.training_leaks import held_out_invariance, recorded_split
 from agentrec.evaluation.measured import Measured
-from agentrec.evaluation.memorisation import against_clean_fits, cold_targets
-from agentrec.evaluation.prompt_leaks import targets_in_prompts
 from agentrec.evaluation.task import Metric, System, Task, task
-from agentrec.evaluation.training_leaks import held_out_invariance, recorded_split
 from agentrec.pipeline.recommenders import Named, labelled, named_recommenders
 
 SPLITS = {"leave_one_out": leave_one_out, "global_time": global_time}

@@ -160,7 +160,7 @@ def work_file(users: int, path: str) -> dict[str, float]:
     """In a process of its own: read and check the file as a recommender, ask it for every list, score them."""
     from agentrec.core.types import Catalogue, Histories
     from agentrec.data.dataset import Dataset, Interactions
-    from agentrec.evaluation.predictions import PredictionsFile
+    from agentrec.evaluation.adapters.predictions import PredictionsFile
 
     targets, counts = predictions(users)[1], training_counts()
     empty = np.zeros(0, np.int64)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from agentrec.evaluation.run import Order, run_task
-from agentrec.evaluation.scoreboard import problems
+from agentrec.evaluation.scoreboard.board import problems
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "evals" / "README.md").read_text(encoding="utf-8")

@@ -40,9 +40,9 @@ def record_claim(  # noqa: PLR0913, PLR0917 - one parameter per option; typer pa
     json_: JsonFlag = False,
 ) -> None:
     """Record a claim; the help text is `RECORD_HELP`."""
-    from agentrec.evaluation.claim import Claim
-    from agentrec.evaluation.record import Wanted, record
-    from agentrec.evaluation.verdict import Bar
+    from agentrec.evaluation.scoreboard.claim import Claim
+    from agentrec.evaluation.scoreboard.record import Wanted, record
+    from agentrec.evaluation.scoreboard.verdict import Bar
 
     parsed = None if bar is None else Bar.parse(bar)
     wanted = Wanted(system, metric, command, against=against, bar=parsed, label=label, claim=claim, name=name)
@@ -72,7 +72,13 @@ def show_scoreboard(
         agentrec eval scoreboard --commands --only shop
     """
     from agentrec.core.errors import ConfigError
-    from agentrec.evaluation.scoreboard import Scoreboard, problems, rerun_lines, scoreboard_markdown, write_scoreboard
+    from agentrec.evaluation.scoreboard.board import (
+        Scoreboard,
+        problems,
+        rerun_lines,
+        scoreboard_markdown,
+        write_scoreboard,
+    )
 
     if check + write + commands > 1:
         raise ConfigError("--check, --write and --commands exclude each other; expected one of them, or none to print")
@@ -107,7 +113,7 @@ def checkout() -> Path:
     """
     from agentrec.core.errors import ConfigError
     from agentrec.core.resources import resource_folder
-    from agentrec.evaluation.systems import SYSTEMS
+    from agentrec.evaluation.scoreboard.systems import SYSTEMS
 
     root = resource_folder("evals").parent
     if not (root / SYSTEMS).is_file() or not (root / "pyproject.toml").is_file():

@@ -9,8 +9,8 @@ The text is a comma-separated list; each part may be given a label as ``label=..
 ``runs/generator``               a folder of a saved recommender, made from the same split
 ``hf:org/name``                  the same in a repository of the Hugging Face hub; ``hf:org/name@revision``
 ``predictions.csv``              a predictions file (also ``.parquet``)
-``https://host/path``            a service, see `agentrec.evaluation.endpoint`; its settings follow behind ``#``, which
-                                 is never sent: ``https://host/path#token_env=MY_TOKEN&parallel=4``
+``https://host/path``            a service, see `agentrec.evaluation.adapters.endpoint`; its settings follow behind a
+                                 ``#`` and are never sent: ``https://host/path#token_env=MY_TOKEN&parallel=4``
 ``python:module:name``           a Python function or recommender; also ``python:path/to/file.py:name``
 ``oracle``                       whoever knows the truth of the simulated shop
 ===============================  ===================================================================================
@@ -36,11 +36,11 @@ from agentrec.core.registry import Registry
 from agentrec.core.types import JSON, Histories, IntArray
 from agentrec.data.dataset import Dataset
 from agentrec.data.split import Split
-from agentrec.evaluation.answers import Unknown
+from agentrec.evaluation.adapters.answers import Unknown
 
 if TYPE_CHECKING:
-    from agentrec.evaluation.prediction_checks import Missing
-    from agentrec.evaluation.problems import Report
+    from agentrec.evaluation.adapters.prediction_checks import Missing
+    from agentrec.evaluation.adapters.problems import Report
 
 LABEL = re.compile(r"[\w][\w .+@-]*")
 MODELS = "agentrec.models"
@@ -275,12 +275,12 @@ def _predictions(path: Path, context: _Context) -> Named:
     how: Any = {"missing": context.missing, "unknown_items": context.unknown_items}
 
     def make(seed: int) -> Recommender:
-        from agentrec.evaluation.predictions import PredictionsFile
+        from agentrec.evaluation.adapters.predictions import PredictionsFile
 
         return PredictionsFile.read(path, context.dataset, users=context.users, **how)
 
     def check() -> Report:
-        from agentrec.evaluation.conformance import check_predictions
+        from agentrec.evaluation.adapters.conformance import check_predictions
 
         return check_predictions(path, context.dataset, context.users, **how)
 
@@ -288,7 +288,7 @@ def _predictions(path: Path, context: _Context) -> Named:
 
 
 def _endpoint(text: str, context: _Context) -> Named:
-    from agentrec.evaluation.endpoint import Endpoint, Settings, identity
+    from agentrec.evaluation.adapters.endpoint import Endpoint, Settings, identity
 
     url, _, fragment = text.partition("#")
     values = {}
@@ -306,7 +306,7 @@ def _endpoint(text: str, context: _Context) -> Named:
 
 
 def _function(text: str, context: _Context) -> Named:
-    from agentrec.evaluation.function import as_recommender, import_function, takes_seed
+    from agentrec.evaluation.adapters.function import as_recommender, import_function, takes_seed
 
     found = import_function(text)
 

@@ -8,8 +8,8 @@ from agentrec.data.dataset import Dataset, Interactions
 from agentrec.data.given import given_split
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.data.split import PARTS, Split, global_time, leave_one_out
-from agentrec.evaluation import leaks
-from agentrec.evaluation.held_out_rows import held_out_starts
+from agentrec.evaluation.leaks import split_leaks as leaks
+from agentrec.evaluation.leaks.held_out_rows import held_out_starts
 from agentrec.testing.worlds import tiny_world
 
 

@@ -9,7 +9,7 @@ from agentrec.core.errors import ConfigError
 from agentrec.core.types import Recommendations
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.data.split import PARTS, Split, leave_one_out
-from agentrec.evaluation.memorisation import (
+from agentrec.evaluation.leaks.memorisation import (
     ALPHA,
     CLEAN_ALPHA,
     against_clean_fits,

@@ -9,8 +9,8 @@ from agentrec.core.errors import ConfigError, RecommenderError
 from agentrec.core.files import file_hash
 from agentrec.core.protocols import Recommender
 from agentrec.core.types import Catalogue, Histories
+from agentrec.evaluation.adapters.function import FunctionRecommender, as_recommender, import_function, takes_seed
 from agentrec.evaluation.contract import checked_recommend
-from agentrec.evaluation.function import FunctionRecommender, as_recommender, import_function, takes_seed
 from agentrec.models.popularity import Popularity
 from agentrec.testing.recommenders import RecommenderTests
 from agentrec.testing.worlds import tiny_world

@@ -12,12 +12,10 @@ from typer.testing import CliRunner
 
 from agentrec.cli.scoreboard import register
 from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError
-from agentrec.evaluation.claim import Claim, check_command, verdict_of
 from agentrec.evaluation.measured import Measured
 from agentrec.evaluation.merge import Resampling, merge
-from agentrec.evaluation.record import RESULTS, Wanted, claim_of, record
 from agentrec.evaluation.result import Estimate
-from agentrec.evaluation.scoreboard import (
+from agentrec.evaluation.scoreboard.board import (
     BOARD,
     NO_CLAIM,
     README,
@@ -28,9 +26,11 @@ from agentrec.evaluation.scoreboard import (
     scoreboard_markdown,
     write_scoreboard,
 )
-from agentrec.evaluation.systems import Entry
+from agentrec.evaluation.scoreboard.claim import Claim, check_command, verdict_of
+from agentrec.evaluation.scoreboard.record import RESULTS, Wanted, claim_of, record
+from agentrec.evaluation.scoreboard.systems import Entry
+from agentrec.evaluation.scoreboard.verdict import Bar, verdict_at
 from agentrec.evaluation.task import Metric, System, Task
-from agentrec.evaluation.verdict import Bar, verdict_at
 
 COMMAND = "agentrec eval run game --data $AGENTREC_DATA/game --out runs/game"
 ENTRY = Entry("Mine", "a system", "mine.py", "equals a loop", ("test_mine.py",))

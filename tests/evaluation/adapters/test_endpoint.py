@@ -13,8 +13,8 @@ import pytest
 from agentrec.core.config import from_mapping
 from agentrec.core.errors import ConfigError, RecommenderError
 from agentrec.core.types import Catalogue, Histories
+from agentrec.evaluation.adapters.endpoint import Endpoint, Settings, identity, shown_url
 from agentrec.evaluation.contract import checked_recommend
-from agentrec.evaluation.endpoint import Endpoint, Settings, identity, shown_url
 from agentrec.evaluation.ranking import evaluate
 from agentrec.testing.recommenders import RecommenderTests
 from agentrec.testing.worlds import tiny_world

@@ -8,8 +8,8 @@ from agentrec.core.types import Catalogue, Recommendations
 from agentrec.data.dataset import Dataset, Interactions
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.data.split import PARTS, Split, global_time, leave_one_out
-from agentrec.evaluation.held_out_rows import held_out_starts
-from agentrec.evaluation.training_leaks import held_out_invariance, recorded_split, with_other_targets
+from agentrec.evaluation.leaks.held_out_rows import held_out_starts
+from agentrec.evaluation.leaks.training_leaks import held_out_invariance, recorded_split, with_other_targets
 from agentrec.models.popularity import Popularity
 from agentrec.models.ranking import recommend_by_scores
 from agentrec.models.transitions import Transitions

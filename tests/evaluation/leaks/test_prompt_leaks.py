@@ -8,7 +8,7 @@ import pytest
 from agentrec.core.types import Catalogue, HeldOut, Histories
 from agentrec.data.dataset import Dataset, Interactions
 from agentrec.data.split import leave_one_out
-from agentrec.evaluation.prompt_leaks import count_runs, count_words, targets_in_prompts
+from agentrec.evaluation.leaks.prompt_leaks import count_runs, count_words, targets_in_prompts
 from agentrec.models.presets import build_tokenizer
 from agentrec.prompts.forms import build_form
 from agentrec.semantic_ids.vocabulary import SIDVocabulary

@@ -10,7 +10,7 @@ import pytest
 from agentrec.core.errors import DataError, RecommenderError
 from agentrec.core.types import Catalogue, Histories, Recommendations
 from agentrec.data.dataset import Dataset, Interactions
-from agentrec.evaluation.conformance import check_predictions, check_recommender
+from agentrec.evaluation.adapters.conformance import check_predictions, check_recommender
 from agentrec.testing.worlds import tiny_world
 
 

@@ -9,8 +9,8 @@ from agentrec.core.files import file_hash
 from agentrec.core.types import Catalogue, Histories
 from agentrec.data.dataset import Dataset, Interactions
 from agentrec.data.split import leave_one_out
-from agentrec.evaluation import prediction_checks, prediction_rows
-from agentrec.evaluation.predictions import PredictionsFile
+from agentrec.evaluation.adapters import prediction_checks, prediction_rows
+from agentrec.evaluation.adapters.predictions import PredictionsFile
 from agentrec.evaluation.ranking import evaluate
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrec.core.errors import ConfigError
-from agentrec.evaluation.markers import replace_between, write_between_markers
+from agentrec.evaluation.scoreboard.markers import replace_between, write_between_markers
 
 OPEN, CLOSE = "<!-- part -->", "<!-- /part -->"
 prose = st.text(st.sampled_from("ab |<!->\n\r\t é"), max_size=30)

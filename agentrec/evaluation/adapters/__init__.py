@@ -1,0 +1,1 @@
+"""Recommenders brought along: files, functions and services, checked before they are scored."""

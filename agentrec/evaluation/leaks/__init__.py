@@ -1,0 +1,1 @@
+"""Leak checks: what a split, a prompt or a trained model may have seen."""

@@ -1,0 +1,1 @@
+"""Claims with their evidence, and the tables made of them."""
