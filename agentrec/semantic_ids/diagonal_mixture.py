@@ -1,0 +1,225 @@
+"""Mixtures of Gaussians with diagonal covariances, fitted by expectation-maximisation (EM).
+
+A point x has density sum_k pi_k N(x | mu_k, diag(sigma^2_k)). The log densities of all components are one matrix
+product, of (1, x, x^2) with K columns of coefficients, and the sums that the M step needs are another. Products take
+the type of the points (float32 is fast), sums over points are float64, and everything stays in log space, so that
+neither far points nor narrow components underflow.
+
+Variances never fall below a floor, which is the maximiser under that bound, and may be drawn towards a common value
+per dimension (an inverse-gamma prior). Either way no step of EM lowers the objective: log likelihood plus log prior.
+
+What it does not know: where points come from, hard codes, levels. Give points near the origin and of scale about 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+CELLS = 1 << 19  # chunk size x K: log densities of a chunk stay in the processor's cache
+NONE = 1e-10  # a component with fewer points than this has no mean of its own
+
+
+class Mixture(NamedTuple):
+    """K components over D dimensions.
+
+    Attributes:
+        log_weights: (K,) float64.
+        means: (K, D) float64.
+        variances: (K, D) float64, positive.
+    """
+
+    log_weights: Tensor
+    means: Tensor
+    variances: Tensor
+
+
+class Prior(NamedTuple):
+    """What is known of the variances beforehand.
+
+    Attributes:
+        floor: no variance falls below it; positive.
+        variances: (D,) float64, the common value of each dimension.
+        strength: each component has seen this many points of the common variance; 0: none.
+    """
+
+    floor: float
+    variances: Tensor
+    strength: float = 0.0
+
+
+class Moments(NamedTuple):
+    """What an E step leaves for the M step.
+
+    Attributes:
+        sums: (K, 1 + 2 D) float64: posterior sums of 1, x and x^2.
+        log_likelihood: sum over the points.
+    """
+
+    sums: Tensor
+    log_likelihood: float
+
+
+class Fit(NamedTuple):
+    """A fitted mixture.
+
+    Attributes:
+        mixture: the components.
+        objective: log likelihood plus log prior per point, before each M step.
+        reseeded: how many components were moved after each of these; where it is not 0, the objective may fall.
+    """
+
+    mixture: Mixture
+    objective: list[float]
+    reseeded: list[int]
+
+
+def _features(points: Tensor) -> Tensor:
+    import torch
+
+    return torch.cat([torch.ones_like(points[:, :1]), points, points * points], dim=1)
+
+
+def _coefficients(mixture: Mixture, like: Tensor) -> Tensor:
+    """(1 + 2 D, K): log pi N(x) is linear in (1, x, x^2)."""
+    import torch
+
+    log_weights, means, variances = mixture
+    logs = (2 * math.pi * variances).log() + means * means / variances
+    constant = log_weights - 0.5 * logs.sum(dim=1)
+    return torch.cat([constant[None], (means / variances).T, (-0.5 / variances).T]).to(like.dtype)
+
+
+def chunks(points: Tensor, size: int) -> Iterator[Tensor]:
+    """Consecutive rows, so many that their densities under ``size`` components stay small."""
+    yield from points.split(max(64, CELLS // size))
+
+
+def log_densities(points: Tensor, mixture: Mixture) -> Tensor:
+    """log pi_k N(x | k) of every point and component: (N, D) -> (N, K) of the same type."""
+    return _features(points) @ _coefficients(mixture, points)
+
+
+def moments(points: Tensor, mixture: Mixture) -> Moments:
+    """The E step: posteriors summed over the points, which are (N, D)."""
+    import torch
+
+    coefficients = _coefficients(mixture, points)
+    sums = torch.zeros((len(mixture.means), len(coefficients)), dtype=torch.float64, device=points.device)
+    total = torch.zeros((), dtype=torch.float64, device=points.device)
+    for part in chunks(points, len(mixture.means)):
+        features = _features(part)
+        scores = features @ coefficients
+        top = scores.amax(dim=1, keepdim=True)
+        scores.sub_(top).exp_()
+        evidence = scores.sum(dim=1, keepdim=True)  # 1 or more
+        sums += (scores.T @ features.div_(evidence)).double()
+        total += (top.double() + evidence.double().log()).sum()
+    return Moments(sums, float(total))
+
+
+def maximise(sums: Tensor, prior: Prior) -> Mixture:
+    """The M step.
+
+    Args:
+        sums: (K, 1 + 2 D) float64, as in `Moments`.
+        prior: of the variances.
+    """
+    dimension = (sums.shape[1] - 1) // 2
+    counts = sums[:, :1].clamp_min(NONE)
+    means = sums[:, 1 : 1 + dimension] / counts
+    spread = sums[:, 1 + dimension :] - counts * means * means
+    variances = (spread + prior.strength * prior.variances) / (counts + prior.strength)
+    log_weights = (counts[:, 0] / counts.sum()).log()
+    return Mixture(log_weights, means, variances.clamp_min(prior.floor))
+
+
+def log_prior(mixture: Mixture, prior: Prior) -> float:
+    """Log density of the variances under the prior, up to a constant; 0 where it has no strength."""
+    penalty = mixture.variances.log() + prior.variances / mixture.variances
+    return -0.5 * prior.strength * float(penalty.sum())
+
+
+def start_at(points: Tensor, codes: Tensor, size: int, floor: float, strength: float) -> tuple[Mixture, Prior]:
+    """A mixture from a clustering, and the prior that draws variances to those inside its clusters.
+
+    Args:
+        points: (N, D).
+        codes: (N,) int64, cluster of each point.
+        size: K.
+        floor: of the variances.
+        strength: of the prior; the start itself counts one common point per component at least.
+    """
+    import torch
+
+    dimension = points.shape[1]
+    sums = torch.zeros((size, 1 + 2 * dimension), dtype=torch.float64, device=points.device)
+    for part, code in zip(chunks(points, size), chunks(codes, size), strict=True):
+        sums.index_add_(0, code, _features(part.double()))
+    totals = sums[:, 1 : 1 + dimension]
+    inside = sums[:, 1 + dimension :] - totals * totals / sums[:, :1].clamp_min(NONE)
+    prior = Prior(floor, (inside.sum(dim=0) / len(points)).clamp_min(floor), strength)
+    return maximise(sums, prior._replace(strength=max(strength, 1.0))), prior
+
+
+def split_heaviest(mixture: Mixture, starved: Tensor, generator: Generator) -> Mixture:
+    """Put every starved component on one of the heaviest, and push the two apart by noise of half its spread.
+
+    Args:
+        mixture: K components; the starved are fewer than half of them.
+        starved: (S,) int64.
+        generator: of the noise.
+    """
+    import torch
+
+    log_weights, means, variances = (part.clone() for part in mixture)
+    log_weights[starved] = -math.inf
+    heavy = torch.argsort(log_weights, descending=True, stable=True)[: len(starved)]
+    noise = torch.randn((len(starved), means.shape[1]), generator=generator, dtype=means.dtype).to(means.device)
+    shift = 0.5 * noise * variances[heavy].sqrt()
+    means[starved], means[heavy] = means[heavy] + shift, means[heavy] - shift
+    variances[starved] = variances[heavy]
+    log_weights[heavy] -= math.log(2)
+    log_weights[starved] = log_weights[heavy]
+    return Mixture(log_weights, means, variances)
+
+
+def expectation_maximisation(
+    points: Tensor, start: Mixture, prior: Prior, *, max_iter: int, tolerance: float, seed: int = 0
+) -> Fit:
+    """Fit a mixture to points.
+
+    Components that hold less than one point are re-seeded in the first half of the iterations.
+
+    Args:
+        points: (N, D), float32 or float64.
+        start: where to begin.
+        prior: of the variances.
+        max_iter: M steps, at most.
+        tolerance: stop when the objective rises by less than this per point.
+        seed: of the re-seeding.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    fit = Fit(start, [], [])
+    for step in range(max_iter):
+        mixture = fit.mixture
+        found = moments(points, mixture)
+        value = (found.log_likelihood + log_prior(mixture, prior)) / len(points)
+        settled = bool(fit.objective) and fit.reseeded[-1] == 0 and value - fit.objective[-1] < tolerance
+        fit.objective.append(value)
+        if settled:
+            break
+        mixture = maximise(found.sums, prior)
+        starved = (found.sums[:, 0] < 1).nonzero()[:, 0]
+        starved = starved[: (len(mixture.means) - 1) // 2] if 2 * step < max_iter else starved[:0]
+        fit.reseeded.append(len(starved))
+        if len(starved):
+            mixture = split_heaviest(mixture, starved, generator)
+        fit = fit._replace(mixture=mixture)
+    return fit
