@@ -12,8 +12,8 @@ from agentrec.core.files import MANIFEST
 from agentrec.data.dataset import Dataset, Interactions
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.data.split import leave_one_out
+from agentrec.evaluation.adapters.endpoint import Endpoint
 from agentrec.evaluation.contract import checked_recommend
-from agentrec.evaluation.endpoint import Endpoint
 from agentrec.evaluation.ranking import evaluate
 from agentrec.models.popularity import Popularity
 from agentrec.models.transitions import Transitions
