@@ -1,4 +1,4 @@
-"""``agentrec sids``: fit semantic IDs by item texts, import, export and report them."""
+"""``agentrec sids``: fit semantic IDs by item texts, extend, import, export and report them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Semantic IDs: fit them by item texts, import, export, report.")
+app = typer.Typer(no_args_is_help=True, help="Semantic IDs: fit them by item texts, extend, import, export, report.")
 
 Data = Annotated[str, typer.Option(help="Data set: a folder or a file, or 'shop'.")]
 Out = Annotated[Path, typer.Option(help="Folder to write; one of that name is replaced.")]
 Sids = Annotated[Path, typer.Option(help="Folder of semantic IDs, as written by fit or import.")]
+Settings = Annotated[
+    list[str] | None, typer.Option(help="A setting of the collision policy, as name=value; repeat it.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON, on the last line of stdout.")]
 
 
@@ -29,12 +32,16 @@ def fit_ids(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes 
         int | None, typer.Option(help="Codes per level; default: by size of the catalogue.")
     ] = None,
     text_column: Annotated[list[str] | None, typer.Option(help="Text column to read; repeat it; default: all.")] = None,
+    collisions: Annotated[
+        str, typer.Option(help="Items that share all codes: append, next_best, zero_collision, sinkhorn or hash.")
+    ] = "append",
+    collision_set: Settings = None,
     seed: Annotated[int, typer.Option(help="Seed of vectors and quantiser.")] = 0,
     json_: JsonFlag = False,
 ) -> None:
     """Give every item of a data set a semantic ID, by its text.
 
-    Writes the vocabulary, the quantiser, health.json and index.json.
+    Writes the vocabulary, the quantiser, what made the item vectors, health.json and index.json.
 
     Example:
 
@@ -50,11 +57,46 @@ def fit_ids(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes 
         num_levels=levels,
         codebook_size=codebook_size,
         text_columns=text_column,
+        collisions=collisions,
         seed=seed,
         progress=not json_,
+        settings={"collisions": _pairs(collision_set)},
     )
     found.save(out)
     _print(_summary(found.vocabulary, found.health, out), json_)
+
+
+@app.command("extend")
+def extend_ids(  # noqa: PLR0917 - one parameter per option; typer passes them by name
+    sids: Sids,
+    data: Data,
+    out: Out,
+    collisions: Annotated[
+        str | None, typer.Option(help="Policy for new items that collide; default: the one of fit.")
+    ] = None,
+    collision_set: Settings = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Free the IDs of items that the data lacks.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Give the new items of a data set semantic IDs; no other item's ID changes.
+
+    Example:
+
+        agentrec sids extend --sids runs/sids --data DATA --out runs/sids2
+    """
+    from agentrec.data.load import load_dataset
+    from agentrec.pipeline.extend import extend_semantic_ids
+
+    found = extend_semantic_ids(
+        sids,
+        load_dataset(data),
+        collisions=collisions,
+        settings=_pairs(collision_set) if collision_set else None,
+        missing="remove" if remove else "error",
+    )
+    found.save(out)
+    step = found.vocabulary.provenance["extended"][-1]
+    _print({**_summary(found.vocabulary, found.health, out), "new": step["new"], "removed": step["removed"]}, json_)
 
 
 @app.command("import")
@@ -116,12 +158,24 @@ def report_ids(
         agentrec sids report --sids runs/sids --data DATA
     """
     from agentrec.data.load import load_dataset
-    from agentrec.pipeline.semantic_ids import load_quantiser, report_semantic_ids
+    from agentrec.pipeline.semantic_ids import load_quantiser, load_text_encoder, report_semantic_ids
     from agentrec.semantic_ids.vocabulary import SIDVocabulary
 
     vocabulary = SIDVocabulary.from_pretrained(sids)
     dataset = None if data is None else load_dataset(data)
-    _print(_summary(vocabulary, report_semantic_ids(vocabulary, dataset, load_quantiser(sids)), sids), json_)
+    report = report_semantic_ids(vocabulary, dataset, load_quantiser(sids), load_text_encoder(sids))
+    _print(_summary(vocabulary, report, sids), json_)
+
+
+def _pairs(values: list[str] | None) -> dict[str, Any]:
+    """Options ``name=value``, values as in YAML."""
+    from agentrec.core.config import parse_yaml
+    from agentrec.core.errors import ConfigError
+
+    pairs = [value.partition("=") for value in values or []]
+    if bad := next(("".join(pair) for pair in pairs if not (pair[0] and pair[1])), None):
+        raise ConfigError(f"option --collision-set is {bad!r}; expected name=value")
+    return {name: parse_yaml(value) for name, _, value in pairs}
 
 
 def _summary(vocabulary: Any, health: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -139,16 +193,25 @@ def _print(content: dict[str, Any], as_json: bool) -> None:
 
     console = Console(soft_wrap=True)
     for name, value in content.items():
-        if name not in ("levels", "group_histogram", "neighbours") or not isinstance(value, (list, dict)):
+        if name not in ("levels", "group_histogram", "neighbours", "resolution") or not isinstance(value, (list, dict)):
             console.print(f"{name.replace('_', ' ')}: {_text(value)}", markup=False, highlight=False)
     if isinstance(content.get("neighbours"), dict):
         shared, chance = content["neighbours"]["shared"], content["neighbours"]["chance"]
         console.print(f"neighbours with the same first code: {shared:.1%} (by chance {chance:.1%})", highlight=False)
+    if isinstance(content.get("resolution"), dict):
+        console.print(_resolution(content["resolution"]), markup=False, highlight=False)
     if isinstance(content.get("levels"), list):
         table = Table("level", *content["levels"][0])
         for number, level in enumerate(content["levels"], 1):
             table.add_row(str(number), *map(_text, level.values()))
         console.print(table)
+
+
+def _resolution(found: dict[str, Any]) -> str:
+    """One line about telling colliding items apart."""
+    error = found["relative_error"]
+    change = "" if error is None else f"; relative error {error['before']:.3f} before, {error['after']:.3f} after"
+    return f"collisions by {found['policy']}: {found['moved']} of {found['colliding']} colliding items moved{change}"
 
 
 def _text(value: Any) -> str:

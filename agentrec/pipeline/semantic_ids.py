@@ -1,4 +1,8 @@
-"""Texts to semantic IDs: item vectors, a quantiser, collisions, the vocabulary."""
+"""Texts to semantic IDs: item vectors, a quantiser, collisions, the vocabulary.
+
+The folder of fitted IDs holds all that made them, ``quantiser/`` and ``vectors/`` included, so that new items get IDs
+long after (`agentrec.pipeline.extend`).
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,20 @@ from agentrec.core.artefact import read_manifest
 from agentrec.core.config import from_mapping
 from agentrec.core.errors import ConfigError
 from agentrec.core.files import whole_folder, write_json
-from agentrec.core.protocols import Quantiser
+from agentrec.core.protocols import Quantiser, TextEncoder
 from agentrec.core.provenance import versions
 from agentrec.core.registry import Registry
 from agentrec.core.types import Catalogue, FloatArray
-from agentrec.semantic_ids.collisions import resolve
+from agentrec.semantic_ids.collisions import Problem, Resolved, policy, solve
+from agentrec.semantic_ids.collisions.cost import cost
 from agentrec.semantic_ids.health import health
 from agentrec.semantic_ids.index_json import read_index, write_index
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-from agentrec.vectors.item_vectors import item_vectors
+from agentrec.vectors.item_vectors import checked_vectors, fitted_vectors, load_encoder
 
 REGISTRY = Registry("agentrec.semantic_ids")
-QUANTISER, HEALTH, INDEX = "quantiser", "health.json", "index.json"
+QUANTISER, VECTORS, HEALTH, INDEX = "quantiser", "vectors", "health.json", "index.json"
+PARTS = ("vectors", "quantiser", "collisions")
 
 
 class Described(Protocol):
@@ -48,19 +54,27 @@ class SemanticIDs(NamedTuple):
         vocabulary: codes <-> tokens <-> items, collisions resolved.
         quantiser: the fitted quantiser; it encodes new items.
         vectors: (N, D) float32 item vectors.
-        health: the report of `agentrec.semantic_ids.health`.
+        health: the report of `report_semantic_ids`.
+        encoder: the fitted text encoder; it gives new items vectors.
     """
 
     vocabulary: SIDVocabulary
     quantiser: Any
     vectors: FloatArray
     health: dict[str, Any]
+    encoder: Any
 
     def save(self, folder: str | Path) -> None:
-        """Write the vocabulary with ``quantiser/``, ``health.json`` and ``index.json``, whole or not at all."""
+        """Write the vocabulary with ``quantiser/``, ``vectors/`` and two JSON files, whole or not at all.
+
+        ``health.json`` is the report, ``index.json`` the published form of the IDs. An encoder of another package that
+        cannot be saved is left out, and such IDs cannot be extended.
+        """
         with whole_folder(folder) as temporary:
             self.vocabulary.save_pretrained(temporary)
             self.quantiser.save_pretrained(temporary / QUANTISER)
+            if hasattr(self.encoder, "save_pretrained"):
+                self.encoder.save_pretrained(temporary / VECTORS)
             write_json(temporary / HEALTH, self.health)
             write_index(self.vocabulary, temporary / INDEX)
 
@@ -73,6 +87,7 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     num_levels: int = 3,
     codebook_size: int | None = None,
     text_columns: Sequence[str] | None = None,
+    collisions: str = "append",
     seed: int = 0,
     progress: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -83,12 +98,14 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
         dataset: a data set whose items have texts.
         vectors: a method of `agentrec.vectors`, or the name or folder of a sentence-transformers model.
         quantiser: a method of `agentrec.semantic_ids`.
-        num_levels: L; a further level tells colliding items apart, where there are any.
+        num_levels: L; some ways to tell colliding items apart add a further level.
         codebook_size: K, codes per level; by default `suitable_codebook_size` of the catalogue.
         text_columns: which text columns describe an item, all by default.
+        collisions: what happens to items that share all their codes: a policy of `agentrec.semantic_ids.collisions`
+            that leaves rows distinct; item ids are the business keys.
         seed: of vectors and quantiser.
         progress: show progress bars.
-        settings: further settings of the two methods, ``{"vectors": {...}, "quantiser": {...}}``; those of the
+        settings: further settings of the methods, ``{"vectors": {}, "quantiser": {}, "collisions": {}}``; those of the
             quantiser win over the ones above.
 
     Raises:
@@ -96,33 +113,44 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
         UnknownNameError: no method has that name.
         ConfigError: a setting is unknown or out of range.
     """
-    _check_parts(settings or {})
+    _check_parts(settings or {}, collisions)
     module = REGISTRY.module(quantiser)
-    more = {part: dict((settings or {}).get(part, {})) for part in ("vectors", "quantiser")}
+    more = {part: dict((settings or {}).get(part, {})) for part in PARTS}
     size = suitable_codebook_size(len(dataset.catalogue)) if codebook_size is None else codebook_size
     basic = {"num_levels": num_levels, "codebook_size": size, "seed": seed}
     fitted = module.METHOD(from_mapping(module.Config, {**basic, **more["quantiser"]}))
-    table = item_vectors(dataset.require_texts(text_columns), vectors, more["vectors"], seed=seed, progress=progress)
+    texts = dataset.require_texts(text_columns)
+    encoder, table = fitted_vectors(texts, vectors, more["vectors"], seed=seed, progress=progress)
     fitted.fit(table)
-    codes = fitted.encode(table)
-    resolved = resolve(codes, "append")
-    sizes = [len(book) for book in fitted.codebooks]
-    appended = [int(column.max()) + 1 for column in resolved.T[len(sizes) :]]
-    vocabulary = SIDVocabulary(resolved, [*sizes, *appended], dataset.catalogue.ids)
+    problem = problem_of(fitted, table, dataset.catalogue.ids)
+    resolved = solve(problem, collisions, more["collisions"])
+    vocabulary = SIDVocabulary(resolved.codes, resolved.level_sizes, dataset.catalogue.ids)
     provenance = {
         "data": dataset.fingerprint,
         "vectors": vectors,
         "quantiser": quantiser,
         "text_columns": None if text_columns is None else list(text_columns),
-        "collisions": "append",
+        "collisions": collisions,
         "settings": more,
         "versions": versions(),
         **basic,
-        "num_levels": len(sizes),
+        "num_levels": problem.num_levels,
+        "num_semantic": resolved.num_semantic,
     }
     fitted.stamp(provenance)
-    report = health(table, codes, fitted.codebooks, reconstruction=fitted.decode(codes), seed=seed)
-    return SemanticIDs(vocabulary.stamp(provenance), fitted, table, report)
+    vocabulary.stamp(provenance)
+    report = report_of(vocabulary, fitted, table, problem)
+    return SemanticIDs(vocabulary, fitted, table, report, encoder)
+
+
+def problem_of(quantiser: Any, table: FloatArray, item_ids: Sequence[str]) -> Problem:
+    """What a collision policy is told of items: their codes, and their vectors where the codebooks lie.
+
+    A quantiser that clusters something else than the vectors it is given says so by ``latents(vectors)``.
+    """
+    latents = getattr(quantiser, "latents", None)
+    space = table if latents is None else latents(table)
+    return Problem(quantiser.encode(table), vectors=space, codebooks=quantiser.codebooks, keys=item_ids)
 
 
 def import_semantic_ids(
@@ -151,10 +179,18 @@ def suitable_codebook_size(num_items: int) -> int:
     return int(2 ** np.clip(round(np.log2(max(1, num_items) / 16)), 4, 8))
 
 
-def _check_parts(settings: Mapping[str, Any]) -> None:
-    unknown = sorted(set(settings) - {"vectors", "quantiser"})
+def _check_parts(settings: Mapping[str, Any], collisions: str) -> None:
+    unknown = sorted(set(settings) - set(PARTS))
     if unknown:
-        raise ConfigError(f"settings of semantic IDs have the part {unknown[0]!r}; expected vectors or quantiser")
+        raise ConfigError(
+            f"settings of semantic IDs have the part {unknown[0]!r}; expected vectors, quantiser or collisions"
+        )
+    if collisions == "keep":
+        raise ConfigError(
+            "collisions is 'keep'; expected a policy that gives every item an ID of its own, since decoding ends in "
+            "one item ('keep' is for reports and for generators over groups of items)"
+        )
+    policy(collisions, settings.get("collisions"))
 
 
 def load_quantiser(folder: str | Path) -> Quantiser | None:
@@ -171,34 +207,62 @@ def load_quantiser(folder: str | Path) -> Quantiser | None:
     return quantiser
 
 
+def load_text_encoder(folder: str | Path) -> TextEncoder | None:
+    """The text encoder in the folder of fitted semantic IDs; None where there is none.
+
+    Raises:
+        ArtefactError: its folder is damaged.
+        UnknownNameError: this installation lacks its method.
+    """
+    place = Path(folder) / VECTORS
+    return load_encoder(place) if place.is_dir() else None
+
+
 def report_semantic_ids(
-    vocabulary: SIDVocabulary, dataset: Described | None = None, quantiser: Quantiser | None = None
+    vocabulary: SIDVocabulary,
+    dataset: Described | None = None,
+    quantiser: Quantiser | None = None,
+    encoder: TextEncoder | None = None,
 ) -> dict[str, Any]:
-    """Health of saved or imported semantic IDs, of the levels they had before collisions were resolved.
+    """Health of saved or imported semantic IDs, and what it cost to tell items apart.
 
     Args:
         vocabulary: the semantic IDs.
-        dataset: their data set, for reconstruction and neighbours; item vectors are made as they were for fitting.
-        quantiser: what fitted them, for reconstruction.
+        dataset: their data set, for reconstruction and neighbours.
+        quantiser: what fitted them, for reconstruction and the codes before collisions were resolved.
+        encoder: what made the item vectors; without it, they are made as they were for fitting.
 
     Returns:
-        As `agentrec.semantic_ids.health.health`.
+        As `agentrec.semantic_ids.health.health`, of the codes before collisions were resolved where these are known
+        (by quantiser and data set, or because a level was appended), else of those after; with both, ``resolution``
+        (`agentrec.semantic_ids.collisions.cost.cost` and the name of the policy), else None.
 
     Raises:
         ArtefactError: the data set has other items.
     """
     made = vocabulary.provenance
-    codes = vocabulary.codes[:, : made.get("num_levels", vocabulary.num_levels)]
-    books = None if quantiser is None else quantiser.codebooks
     if dataset is None:
-        return health(None, codes, books)
+        codes = vocabulary.codes[:, : made.get("num_levels", vocabulary.num_levels)]
+        return {**health(None, codes, None if quantiser is None else quantiser.codebooks), "resolution": None}
     vocabulary.matches(dataset.catalogue.ids)
-    seed = made.get("seed", 0)
-    table = item_vectors(
-        dataset.require_texts(made.get("text_columns")),
-        made.get("vectors", "tfidf_svd"),
-        made.get("settings", {}).get("vectors"),
-        seed=seed,
-    )
-    rebuilt = None if quantiser is None else quantiser.decode(codes)
-    return health(table, codes, books, reconstruction=rebuilt, seed=seed)
+    texts = dataset.require_texts(made.get("text_columns"))
+    if encoder is None:
+        method, settings = made.get("vectors", "tfidf_svd"), made.get("settings", {}).get("vectors")
+        table = fitted_vectors(texts, method, settings, seed=made.get("seed", 0))[1]
+    else:
+        table = checked_vectors(encoder, texts)
+    if quantiser is not None:
+        return report_of(vocabulary, quantiser, table, problem_of(quantiser, table, dataset.catalogue.ids))
+    codes = vocabulary.codes[:, : made.get("num_levels", vocabulary.num_levels)]
+    return {**health(table, codes, seed=made.get("seed", 0)), "resolution": None}
+
+
+def report_of(vocabulary: SIDVocabulary, quantiser: Any, table: FloatArray, problem: Problem) -> dict[str, Any]:
+    """Health before collisions were resolved, and the cost of that."""
+    made = vocabulary.provenance
+    seed, codes = made.get("seed", 0), problem.codes
+    report = health(table, codes, quantiser.codebooks, reconstruction=quantiser.decode(codes), seed=seed)
+    zeros = np.zeros(len(codes), np.int64)
+    semantic = int(made.get("num_semantic", problem.num_levels))
+    after = Resolved(vocabulary.codes, vocabulary.level_sizes, zeros, semantic)
+    return {**report, "resolution": {"policy": made.get("collisions"), **cost(problem, after, seed=seed)}}

@@ -51,6 +51,7 @@ def test_fit_report_export_and_import_agree(data: Path, tmp_path: Path) -> None:
         "health.json",
         "index.json",
         "quantiser",
+        "vectors",
     ]
     vocabulary = SIDVocabulary.from_pretrained(tmp_path / "sids")
     assert vocabulary.num_levels == 3
@@ -99,8 +100,33 @@ def test_what_a_user_can_fix_is_one_of_our_errors(data: Path, tmp_path: Path) ->
         (DataError, ["import", "--data", data, "--index", short, "--out", tmp_path / "x", "--collisions", "error"]),
         (ConfigError, ["import", "--data", data, "--index", short, "--out", tmp_path / "x", "--collisions", "keep"]),
         (ConfigError, ["fit", "--data", data, "--out", tmp_path / "x", "--levels", 0]),
+        (ConfigError, ["fit", "--data", data, "--out", tmp_path / "x", "--collision-set", "size"]),
+        (ConfigError, ["fit", "--data", data, "--out", tmp_path / "x", "--collisions", "keep"]),
+        (ArtefactError, ["extend", "--sids", tmp_path / "short", "--data", data, "--out", tmp_path / "x"]),
         (ArtefactError, ["export", "--sids", data, "--out", tmp_path / "x.json"]),
     ):
         with pytest.raises(error):
             run(*arguments)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_items_come_and_go_and_the_others_keep_their_ids(data: Path, tmp_path: Path) -> None:
+    fit(data, tmp_path / "sids", "--collisions", "zero_collision", "--collision-set", "moves=prefix")
+    old = SIDVocabulary.from_pretrained(tmp_path / "sids")
+    table = (data / "items.csv").read_text().splitlines()
+    (data / "items.csv").write_text("\n".join([*table, "n1,red hat", "n2,white lamp shoe"]) + "\n")
+    extended = run("extend", "--sids", tmp_path / "sids", "--data", data, "--out", tmp_path / "more")
+    assert (extended["new"], extended["removed"]) == (2, 0)
+    new = SIDVocabulary.from_pretrained(tmp_path / "more")
+    assert new.level_sizes == old.level_sizes == (8, 8)
+    assert {item: old.text(row) for row, item in enumerate(old.item_ids or ())}.items() <= {
+        item: new.text(row) for row, item in enumerate(new.item_ids or ())
+    }.items()
+    (data / "items.csv").write_text("\n".join(line for line in table if not line.startswith("i59,")) + "\n")
+    rows = (data / "interactions.csv").read_text().splitlines()
+    (data / "interactions.csv").write_text("\n".join(row for row in rows if ",i59," not in row) + "\n")
+    with pytest.raises(DataError, match=r"lacks 3 of 62 items .* for example 'i59'; expected all of them"):
+        run("extend", "--sids", tmp_path / "more", "--data", data, "--out", tmp_path / "less")
+    shrunk = run("extend", "--sids", tmp_path / "more", "--data", data, "--out", tmp_path / "less", "--remove")
+    assert (shrunk["new"], shrunk["removed"], shrunk["num_items"]) == (0, 3, 59)

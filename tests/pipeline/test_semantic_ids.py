@@ -12,6 +12,7 @@ from agentrec.core.types import Catalogue
 from agentrec.pipeline.semantic_ids import (
     fit_semantic_ids,
     load_quantiser,
+    load_text_encoder,
     report_semantic_ids,
     suitable_codebook_size,
 )
@@ -47,7 +48,40 @@ def test_parts_of_the_result_agree(tmp_path: Path) -> None:
     found.save(tmp_path / "sids")
     quantiser = load_quantiser(tmp_path / "sids")
     assert report_semantic_ids(found.vocabulary, items, quantiser) == found.health
+    encoder = load_text_encoder(tmp_path / "sids")
+    assert report_semantic_ids(found.vocabulary, items, quantiser, encoder) == found.health
     assert load_quantiser(tmp_path) is None
+    assert load_text_encoder(tmp_path) is None
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+@pytest.mark.parametrize(
+    ("collisions", "settings", "sizes"),
+    [
+        ("next_best", {}, (12, 12)),
+        ("zero_collision", {"moves": "prefix"}, (12, 12)),
+        ("hash", {"replace": False, "size": 50}, (12, 12, 50)),
+        ("append", {"size": 30}, (12, 12, 30)),
+    ],
+)
+def test_collisions_are_resolved_as_asked(
+    tmp_path: Path, collisions: str, settings: dict[str, object], sizes: tuple[int, ...]
+) -> None:
+    items = Items(100)
+    found = fit_semantic_ids(
+        items, num_levels=2, codebook_size=12, collisions=collisions, settings={"collisions": settings}
+    )
+    assert found.vocabulary.level_sizes == sizes
+    assert found.vocabulary.provenance["collisions"] == collisions
+    assert found.vocabulary.provenance["settings"]["collisions"] == settings
+    resolution = found.health["resolution"]
+    before = found.quantiser.encode(found.vectors)
+    assert resolution["policy"] == collisions
+    assert resolution["moved"] == (found.vocabulary.codes[:, :2] != before).any(axis=1).sum()
+    assert (resolution["moved"] > 0) == (collisions in ("next_best", "zero_collision"))
+    assert found.health["collision_rate"] > 0  # of the codes before
+    found.save(tmp_path / "sids")
+    assert report_semantic_ids(found.vocabulary, items, load_quantiser(tmp_path / "sids")) == found.health
 
 
 @pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
@@ -60,10 +94,16 @@ def test_codes_without_collisions_get_no_further_level() -> None:
 def test_names_and_settings_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="rq_kmeans"):
         fit_semantic_ids(Items(5), quantiser="rq_magic")
-    with pytest.raises(ConfigError, match="the part 'quantizer'; expected vectors or quantiser"):
+    with pytest.raises(ConfigError, match="the part 'quantizer'; expected vectors, quantiser or collisions"):
         fit_semantic_ids(Items(5), settings={"quantizer": {}})
     with pytest.raises(ConfigError, match="'num_levels' is 0"):
         fit_semantic_ids(Items(5), num_levels=0)
+    with pytest.raises(UnknownNameError, match="append, hash, keep, next_best"):
+        fit_semantic_ids(Items(5), collisions="shuffle")
+    with pytest.raises(ConfigError, match="'keep'; expected a policy that gives every item an ID of its own"):
+        fit_semantic_ids(Items(5), collisions="keep")
+    with pytest.raises(ConfigError, match="no setting 'move'"):
+        fit_semantic_ids(Items(5), collisions="zero_collision", settings={"collisions": {"move": "prefix"}})
     with pytest.raises(UnknownNameError, match="tfidf_svd"):
         fit_semantic_ids(Items(5), vectors="word2vec")
 
