@@ -80,9 +80,7 @@ def extend(
 
 def _check_levels(vocabulary: SIDVocabulary, new: Problem) -> None:
     old = vocabulary.level_sizes[: new.num_levels]
-    if vocabulary.num_levels - new.num_levels not in (0, 1) or any(
-        size > held for size, held in zip(new.level_sizes, old, strict=True)
-    ):
+    if vocabulary.num_levels - new.num_levels not in (0, 1) or new.level_sizes != old:
         raise DataError(
             f"new codes have level sizes {list(new.level_sizes)} and the vocabulary {list(vocabulary.level_sizes)}; "
             "expected codes of the quantiser that made the vocabulary"
