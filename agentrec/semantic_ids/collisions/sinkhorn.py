@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,32 +116,48 @@ class Sinkhorn:
         keys = row_keys(codes)[rows]
         rows = rows[np.lexsort((problem.order[rows], keys))]
         _, starts, sizes = np.unique(np.sort(keys), return_index=True, return_counts=True)
+        held = _Held.of(problem, self.config.free_only)
         for batch in _batches(sizes, problem.level_sizes[-1]):
             members = rows[starts[batch][:, None] + np.arange(sizes[batch[0]])]
-            open_ = self._open(problem, members[:, 0])
+            open_ = held.open(problem, members[:, 0])
             members, open_ = members[open_.any(axis=1)], open_[open_.any(axis=1)]
             costs = last_level_costs(problem, members.ravel(), codes[members.ravel(), :-1])
             found = balanced_codes(costs.reshape(*members.shape, -1), open_, self.config)
             codes[members.ravel(), -1] = found.ravel()
         return codes
 
-    def _open(self, problem: Problem, firsts: IntArray) -> NDArray[np.bool_]:
-        """The last codes that the group of each of these items may take: (G,) items -> (G, K_L) bool."""
-        others = np.concatenate([problem.codes, problem.blocked]) if self.config.free_only else problem.blocked
-        prefixes = row_keys(np.concatenate([problem.codes[firsts], others])[:, :-1])
-        mine, theirs = prefixes[: len(firsts)], prefixes[len(firsts) :]
-        order = np.argsort(theirs, kind="stable")
-        low = np.searchsorted(theirs[order], mine)
-        high = np.searchsorted(theirs[order], mine, side="right")
-        open_ = np.ones((len(firsts), problem.level_sizes[-1]), bool)
-        counts = high - low
+
+class _Held(NamedTuple):
+    """Last codes that somebody has, by prefix."""
+
+    prefixes: IntArray  # of every item
+    taken: NDArray[np.bool_]  # items whose codes are in use
+    theirs: IntArray  # prefixes of the codes that are held, ascending
+    last: IntArray  # these codes
+
+    @classmethod
+    def of(cls, problem: Problem, free_only: bool) -> _Held:
+        """Codes of all items and codes in use, or of the latter alone."""
+        rows = np.concatenate([problem.codes, problem.blocked])
+        prefixes, keys = row_keys(rows[:, :-1]), row_keys(rows)
+        others = slice(None) if free_only else slice(problem.num_items, None)
+        order = np.argsort(prefixes[others], kind="stable")
+        mine, blocked = np.split(keys, [problem.num_items])
+        taken = np.isin(mine, blocked)
+        return cls(prefixes[: problem.num_items], taken, prefixes[others][order], rows[others, -1][order])
+
+    def open(self, problem: Problem, firsts: IntArray) -> NDArray[np.bool_]:
+        """The last codes that groups may take, by an item of each: (G,) items -> (G, K_L) bool.
+
+        A group's own code is open to it, unless it is in use.
+        """
+        groups = np.arange(len(firsts))
+        low = np.searchsorted(self.theirs, self.prefixes[firsts])
+        counts = np.searchsorted(self.theirs, self.prefixes[firsts], side="right") - low
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        used = order[np.repeat(low, counts) + within]
-        open_[np.repeat(np.arange(len(firsts)), counts), others[used, -1]] = False
-        open_[np.arange(len(firsts)), problem.codes[firsts, -1]] = True
-        keys = row_keys(np.concatenate([problem.codes[firsts], problem.blocked]))
-        taken = np.isin(keys[: len(firsts)], keys[len(firsts) :])
-        open_[taken, problem.codes[firsts[taken], -1]] = False
+        open_ = np.ones((len(firsts), problem.level_sizes[-1]), bool)
+        open_[np.repeat(groups, counts), self.last[np.repeat(low, counts) + within]] = False
+        open_[groups, problem.codes[firsts, -1]] = ~self.taken[firsts]
         return open_
 
 
