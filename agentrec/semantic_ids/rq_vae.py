@@ -13,8 +13,10 @@ codebooks from collapsing or loses less of the vectors:
 from the learnt code vectors on, then a few epochs of the decoder alone. It is kept only where reconstruction does not
 get worse and no level uses fewer of its codes; `RQVAE.report` says which.
 
-What it does not know: items. Fitting needs torch, encoding and decoding do not. The perceptrons fit a small catalogue
-closely; vectors that were not in it lose more than those that were.
+What it does not know: items. Fitting needs torch, encoding and decoding do not. The perceptrons learn a small catalogue
+by heart if they are let: on 4,344 Amazon items (3 x 256) the error of the catalogue falls to .31 in the 50 epochs of
+the defaults, where that of unseen items is .52, as with residual k-means; after 100 epochs at twice the rate they are
+.23 and .57. Where new items matter, judge by some that are ``held_out``.
 """
 
 from __future__ import annotations
@@ -69,15 +71,16 @@ class Config:
     restart_after: int = setting(50, "steps without a user after which a code starts again; 0: never")
     sinkhorn_last_level: bool = setting(False, "in training, spread each batch evenly over the last level's codes")
     sinkhorn_epsilon: float = setting(0.003, "temperature of that spread")
-    epochs: int = setting(100, "passes over the vectors, at most")
+    epochs: int = setting(50, "passes over the vectors, at most")
     max_steps: int = setting(10_000, "batches in all, at most; it is what ends training on a large catalogue")
     batch_size: int = setting(512, "vectors per batch")
     learning_rate: float = setting(1e-3, "peak rate of AdamW")
     weight_decay: float = setting(1e-4, "of encoder and decoder")
     warmup_epochs: int = setting(10, "epochs without codes before they start; with a linear path there are none")
+    held_out: float = setting(0.0, "share of vectors that only judge epochs; 0: judge by those of training")
     patience: int = setting(15, "stop after this many epochs without a lower error")
     refine: bool = setting(False, "k-means refinement of the codebooks after training")
-    refine_epochs: int = setting(3, "epochs of the decoder alone in refinement")
+    refine_epochs: int = setting(10, "epochs of the decoder alone in refinement")
     seed: int = setting(0, "seed of weights, starts and batches")
 
     def __post_init__(self) -> None:
@@ -89,8 +92,9 @@ class Config:
         for name in ("learning_rate", "sinkhorn_epsilon"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"rq_vae setting {name!r} is {getattr(self, name)}; expected a number above 0")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"rq_vae setting 'ema_decay' is {self.ema_decay}; expected 0 or more, and below 1")
+        for name in ("ema_decay", "held_out"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"rq_vae setting {name!r} is {getattr(self, name)}; expected 0 or more, and below 1")
         if self.codebook_update not in ("ema", "gradient"):
             raise ConfigError(f"rq_vae setting 'codebook_update' is {self.codebook_update!r}; expected ema or gradient")
         if min(self.hidden_sizes, default=1) < 1:

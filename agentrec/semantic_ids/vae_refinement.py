@@ -23,6 +23,7 @@ from agentrec.semantic_ids.vae_network import Coder, Training
 from agentrec.semantic_ids.vae_training import batches, distinct, one_thread
 
 ROUNDS = 30
+PACE = 0.5  # of the peak learning rate of training
 
 
 def refine(vectors: FloatArray, made: Autoencoder, training: Training) -> tuple[Autoencoder, dict[str, Any]]:
@@ -91,7 +92,9 @@ def refined_decoder(vectors: FloatArray, made: Autoencoder, training: Training) 
     sums = torch.from_numpy(decode_sum(made.encode(vectors), made.codebooks))
     rows = torch.from_numpy(((vectors - made.mean) / np.float32(made.scale)).astype(np.float32))
     decoder = Coder.thawed(made.decoder)
-    optimiser = torch.optim.AdamW(decoder.parameters(), lr=0.1 * config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(
+        decoder.parameters(), lr=PACE * config.learning_rate, weight_decay=config.weight_decay
+    )
     draws = torch.Generator().manual_seed(int(generator(config.seed, training.method, "refine").integers(2**31)))
     steps = config.refine_epochs * math.ceil(len(rows) / config.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / (steps + 1))
