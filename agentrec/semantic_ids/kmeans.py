@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from agentrec.core.errors import DataError
+from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
 
 CHUNK = 16_384
-SETTLED = 1e-4  # stop when fewer points than this share change their centre
+SETTLED = 1e-3  # stop when fewer points than this share change their centre
+ROUNDING = 1e-5  # of products in float32, relative to the lengths of the rows
+STARTS_PER_CODE = 32  # points among which k-means++ chooses, for each centre
 
 
 def check_vectors(vectors: Any, dimension: int | None = None) -> FloatArray:
@@ -47,13 +50,24 @@ def directions(residuals: FloatArray, shortest: float) -> FloatArray:
 
 
 def nearest(points: FloatArray, centres: FloatArray) -> IntArray:
-    """Index of the nearest centre, the first of equals: (N, D), (K, D) float32 -> (N,) int64."""
-    wide = centres.astype(np.float64)
-    halves = 0.5 * (wide**2).sum(axis=1)
+    """Index of the nearest centre, the first of equals: (N, D), (K, D) float32 -> (N,) int64.
+
+    Products are taken in float32; rows in which another centre is as near within rounding are decided in float64, so
+    that a row's answer does not depend on the rows beside it.
+    """
+    halves = 0.5 * (centres.astype(np.float64) ** 2).sum(axis=1)
+    slack = ROUNDING * (1.0 + float(halves.max(initial=0.0)))
     found = np.empty(len(points), np.int64)
     for start in range(0, len(points), CHUNK):
-        rows = slice(start, start + CHUNK)
-        found[rows] = (halves - points[rows].astype(np.float64) @ wide.T).argmin(axis=1)
+        rows = points[start : start + CHUNK]
+        far = halves.astype(np.float32) - rows @ centres.T
+        best = far.argmin(axis=1)
+        lowest = far[np.arange(len(rows)), best]
+        reach = slack * (1.0 + np.linalg.norm(rows, axis=1))
+        close = np.flatnonzero((far <= (lowest + reach)[:, None]).sum(axis=1) > 1)
+        if len(close):
+            best[close] = (halves - rows[close].astype(np.float64) @ centres.T.astype(np.float64)).argmin(axis=1)
+        found[start : start + CHUNK] = best
     return found
 
 
@@ -61,10 +75,33 @@ def means(rows: FloatArray, codes: IntArray, size: int) -> FloatArray:
     """Mean row of each code, zeros for a code without rows: (N, D) float32, (N,) int64 -> (K, D) float32."""
     from scipy.sparse import csr_array
 
-    members = csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(size, len(codes)))
+    total = np.zeros((size, rows.shape[1]))
+    for start in range(0, len(rows), CHUNK):
+        part = codes[start : start + CHUNK]
+        members = csr_array((np.ones(len(part)), (part, np.arange(len(part)))), shape=(size, len(part)))
+        total += members @ rows[start : start + CHUNK].astype(np.float64)
     counts = np.maximum(np.bincount(codes, minlength=size), 1)
-    mean: FloatArray = ((members @ rows.astype(np.float64)) / counts[:, None]).astype(np.float32)
+    mean: FloatArray = (total / counts[:, None]).astype(np.float32)
     return mean
+
+
+def starts(points: FloatArray, size: int, seed: int) -> FloatArray:
+    """K-means++ centres, chosen among at most `STARTS_PER_CODE` points per code: (N, D) float32 -> (K, D) float32."""
+    from sklearn.cluster import kmeans_plusplus
+
+    few = sample(points, STARTS_PER_CODE * size, seed)
+    if distinct_rows(few, size) < size:
+        few = points
+    centres: FloatArray = kmeans_plusplus(few, size, random_state=seed)[0]
+    return centres
+
+
+def sample(rows: FloatArray, limit: int, seed: int) -> FloatArray:
+    """At most ``limit`` rows, drawn without replacement, in their order."""
+    if len(rows) <= limit:
+        return rows
+    chosen: FloatArray = rows[np.sort(generator(seed, "sample").choice(len(rows), limit, replace=False))]
+    return chosen
 
 
 def spherical_centres(points: FloatArray, size: int, *, max_iter: int, seed: int) -> FloatArray:
@@ -82,9 +119,7 @@ def spherical_centres(points: FloatArray, size: int, *, max_iter: int, seed: int
     Returns:
         (K, D) float32, each of length 1.
     """
-    from sklearn.cluster import kmeans_plusplus
-
-    centres: FloatArray = kmeans_plusplus(points, size, random_state=seed)[0]
+    centres = starts(points, size, seed)
     codes = nearest(points, centres)
     for _ in range(max_iter):
         unused = np.setdiff1d(np.arange(size), codes)
@@ -106,7 +141,9 @@ def flat_centres(points: FloatArray, size: int, *, max_iter: int, seed: int) -> 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than centres: told by `fit`
-        model = KMeans(size, n_init=1, max_iter=max_iter, random_state=seed).fit(points)
+        model = KMeans(size, init=starts(points, size, seed), n_init=1, max_iter=max_iter, random_state=seed).fit(
+            points
+        )
     centres: FloatArray = model.cluster_centers_.astype(np.float32)
     return centres
 

@@ -13,6 +13,9 @@ import numpy as np
 from agentrec.core.errors import DataError
 from agentrec.core.types import FloatArray, IntArray
 
+ROWS = 65_536  # encoded at once
+RIDGE = 10.0  # as if each code had been seen ten times more, where its codebook says; a smaller one hurts new items
+
 
 def encode_levels(
     vectors: FloatArray, codebooks: Sequence[FloatArray], assign: Callable[[FloatArray, int], IntArray]
@@ -27,12 +30,45 @@ def encode_levels(
     Returns:
         (N, L) int64.
     """
-    residuals = vectors.copy()
-    codes = np.empty((len(residuals), len(codebooks)), np.int64)
-    for level, book in enumerate(codebooks):
-        codes[:, level] = assign(residuals, level)
-        residuals -= book[codes[:, level]]
+    codes = np.empty((len(vectors), len(codebooks)), np.int64)
+    for start in range(0, len(vectors), ROWS):
+        part = slice(start, start + ROWS)
+        residuals = vectors[part].copy()
+        for level, book in enumerate(codebooks):
+            codes[part, level] = assign(residuals, level)
+            residuals -= book[codes[part, level]]
     return codes
+
+
+def fit_jointly(vectors: FloatArray, codes: IntArray, codebooks: Sequence[FloatArray]) -> list[FloatArray]:
+    """Codebooks whose sums come nearest to the vectors, the codes being given.
+
+    Level by level, each codebook is best for what the levels before it left; together they can do better, because a
+    code meets other codes than it was fitted with. With X the vectors, B the (N, sum K) incidence of codes and C the
+    given codebooks: ``C + (B'B + r I)^-1 B'(X - B C)``, the ridge r keeping rare codes near C.
+
+    Args:
+        vectors: (N, D) float32.
+        codes: (N, L) int64.
+        codebooks: L arrays (K_l, D) float32.
+
+    Returns:
+        L arrays (K_l, D) float32.
+    """
+    from scipy.linalg import solve
+    from scipy.sparse import csr_array
+
+    sizes = [len(book) for book in codebooks]
+    columns = codes + np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    rows = np.repeat(np.arange(len(codes)), len(sizes))
+    shape = (len(codes), sum(sizes))
+    incidence = csr_array((np.ones(columns.size), (rows, columns.ravel())), shape=shape)
+    together = (incidence.T @ incidence).toarray()
+    together[np.diag_indices(shape[1])] += RIDGE
+    missing = incidence.T @ (vectors - decode_sum(codes, codebooks))
+    change = solve(together, missing, assume_a="pos")
+    parts = np.split(change, np.cumsum(sizes)[:-1])
+    return [(book + part).astype(np.float32) for book, part in zip(codebooks, parts, strict=True)]
 
 
 def decode_sum(codes: Any, codebooks: Sequence[FloatArray]) -> FloatArray:

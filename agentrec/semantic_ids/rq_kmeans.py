@@ -6,7 +6,10 @@ items long, so the short ones crowd into a single cluster while outliers take a 
 256 codes, the largest level-2 cluster holds 859 items and 48 codes hold one). With ``normalise_residuals``, the
 default, each level clusters the *directions* of the residuals (spherical k-means), and a code's vector is the mean
 residual of its members, so that `decode` stays a sum of code vectors and each level still lowers the error of the
-training vectors. It costs a little reconstruction and returns nearly even codes and fewer collisions.
+training vectors. It costs a little reconstruction and returns nearly even codes and fewer collisions. With ``joint``,
+the default, whole codes are decoded by codebooks that were fitted together once the codes were known
+(`agentrec.semantic_ids.residual.fit_jointly`, the codebook update of additive quantisation): fewer levels are decoded
+by the nested ones.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ from agentrec.semantic_ids.kmeans import (
     flat_centres,
     means,
     nearest,
+    sample,
     spherical_centres,
 )
-from agentrec.semantic_ids.residual import decode_sum, encode_levels
+from agentrec.semantic_ids.residual import decode_sum, encode_levels, fit_jointly
 
 NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
 
@@ -45,13 +49,15 @@ class Config:
     codebook_size: int = setting(256, "K, codes per level")
     level_sizes: tuple[int, ...] = setting((), "K of each level, where levels differ; empty: codebook_size everywhere")
     normalise_residuals: bool = setting(True, "cluster directions rather than positions")
-    max_iter: int = setting(100, "Lloyd iterations per level, at most")
+    joint: bool = setting(True, "decode whole codes by codebooks fitted together, for less error and the same codes")
+    max_iter: int = setting(25, "Lloyd iterations per level, at most")
+    points_per_code: int = setting(256, "vectors per code to learn from, at most; the others are only encoded")
     n_init: int = setting(1, "k-means++ starts per level, of which the best is kept")
     seed: int = setting(0, "seed of the starts")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "level_sizes", tuple(self.level_sizes))
-        for name in ("num_levels", "codebook_size", "max_iter", "n_init"):
+        for name in ("num_levels", "codebook_size", "max_iter", "n_init", "points_per_code"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"rq_kmeans setting {name!r} is {getattr(self, name)}; expected 1 or more")
         if self.level_sizes and (len(self.level_sizes) != self.num_levels or min(self.level_sizes) < 1):
@@ -117,6 +123,7 @@ class RQKMeans(Artefact):
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         self._levels: list[Level] = []
+        self._joint: list[FloatArray] = []
         self._shortest = 0.0
 
     def fit(self, vectors: FloatArray) -> Self:
@@ -128,8 +135,9 @@ class RQKMeans(Artefact):
         Raises:
             DataError: the vectors are not (N, D) finite numbers.
         """
-        residuals = check_vectors(vectors).copy()
-        self._levels = []
+        table = sample(check_vectors(vectors), self.config.points_per_code * max(self.config.sizes), self.config.seed)
+        residuals = table.copy()
+        self._levels, self._joint, all_codes = [], [], []
         self._shortest = NOTHING * float(np.linalg.norm(residuals, axis=1).max())
         for number, size in enumerate(self.config.sizes):
             points = self._points(residuals)
@@ -139,7 +147,10 @@ class RQKMeans(Artefact):
             codes = self._codes(residuals, Level(centres, codebook))
             level = Level(centres, means(residuals, codes, len(centres)))
             self._levels.append(level)
+            all_codes.append(codes)
             residuals -= level.codebook[codes]
+        if self.config.joint:
+            self._joint = fit_jointly(table, np.stack(all_codes, axis=1), self.codebooks)
         self._tell_small_levels()
         return self
 
@@ -167,7 +178,7 @@ class RQKMeans(Artefact):
 
     @property
     def codebooks(self) -> list[FloatArray]:
-        """L arrays (K_l, D) float32.
+        """L arrays (K_l, D) float32, nested: each for what the levels before it left.
 
         Raises:
             DataError: `fit` was not called.
@@ -193,13 +204,15 @@ class RQKMeans(Artefact):
         Raises:
             DataError: the codes have another shape, or lie outside their level.
         """
-        return decode_sum(codes, self.codebooks)
+        whole = self._joint and np.ndim(codes) == 2 and np.shape(codes)[1] == len(self._joint)
+        return decode_sum(codes, self._joint if whole else self.codebooks)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Config and arrays for saving."""
         arrays: Arrays = {"shortest": np.array([self._shortest])}
         for number, level in enumerate(self._levels):
             arrays[f"centres.{number}"], arrays[f"codebook.{number}"] = level.centres, level.codebook
+        arrays |= {f"joint.{number}": book for number, book in enumerate(self._joint)}
         return plain(self.config), arrays
 
     @classmethod
@@ -216,6 +229,8 @@ class RQKMeans(Artefact):
                 Level(arrays[f"centres.{level}"], arrays[f"codebook.{level}"])
                 for level in range(quantiser.config.num_levels)
             ]
+            if quantiser.config.joint:
+                quantiser._joint = [arrays[f"joint.{level}"] for level in range(quantiser.config.num_levels)]
         except KeyError as error:
             raise ArtefactError(
                 f"the saved rq_kmeans lacks {error}; it was not fitted or is incomplete, so fit it again"

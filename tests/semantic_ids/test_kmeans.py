@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrec.semantic_ids.kmeans import directions, distinct_rows, means, nearest, spherical_centres
+from agentrec.semantic_ids.kmeans import directions, distinct_rows, means, nearest, spherical_centres, starts
 
 
 @settings(max_examples=40, deadline=None)
@@ -41,3 +41,18 @@ def test_spherical_centres_find_planted_directions(seed: int) -> None:
     centres = spherical_centres(points, 6, max_iter=50, seed=seed)
     np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, atol=1e-5)
     assert ((planted @ centres.T).max(axis=1) > 0.99).all()
+
+
+def test_near_ties_are_decided_alike_whatever_lies_beside_them() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(64, 48)).astype(np.float32)
+    between = ((centres[:32] + centres[32:]) / 2).astype(np.float32)  # as near to one centre as to another
+    exact = ((between[:, None].astype(np.float64) - centres.astype(np.float64)) ** 2).sum(axis=2).argmin(axis=1)
+    whole = nearest(between, centres)
+    assert np.array_equal(whole, exact)
+    assert [int(nearest(row[None], centres)[0]) for row in between] == whole.tolist()
+
+
+def test_starts_are_chosen_among_a_sample_but_never_too_few() -> None:
+    crowd = np.concatenate([np.zeros((5000, 2)), np.arange(8)[:, None] * np.ones((8, 2))]).astype(np.float32)
+    assert len(np.unique(starts(crowd, 8, seed=0), axis=0)) == 8
