@@ -261,6 +261,20 @@ def test_sinkhorn_numbers_what_it_cannot_tell_apart() -> None:
         solve(replace(twins, taken=np.array([[1, 7]])), "sinkhorn")
 
 
+@pytest.mark.parametrize("free_only", [True, False])
+def test_sinkhorn_leaves_codes_in_use_while_others_are_free(free_only: bool) -> None:
+    problem = make(4, items=1, sizes=(2, 8))
+    held = replace(problem, taken=np.append(problem.codes[0], 0)[None])
+    found = solve(held, "sinkhorn", {"free_only": free_only}).codes[0]
+    assert found[0] == problem.codes[0, 0]
+    assert found[1] != problem.codes[0, 1]
+    assert found[2] == 0
+    full = np.column_stack([np.repeat(problem.codes[:, 0], 8), np.arange(8), np.zeros(8, np.int64)])
+    assert solve(replace(problem, taken=full), "sinkhorn", {"free_only": free_only}).codes.tolist() == [
+        [*problem.codes[0].tolist(), 1]
+    ]
+
+
 @pytest.mark.parametrize(("name", "value"), [("rounds", 0), ("iterations", 0), ("epsilon", 0.001)])
 def test_settings_of_sinkhorn_are_checked(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"'{name}' is {value}"):

@@ -121,6 +121,8 @@ class Sinkhorn:
             members = rows[starts[batch][:, None] + np.arange(sizes[batch[0]])]
             open_ = held.open(problem, members[:, 0])
             members, open_ = members[open_.any(axis=1)], open_[open_.any(axis=1)]
+            if not len(members):  # every code is in use: numbers will tell them apart
+                continue
             costs = last_level_costs(problem, members.ravel(), codes[members.ravel(), :-1])
             found = balanced_codes(costs.reshape(*members.shape, -1), open_, self.config)
             codes[members.ravel(), -1] = found.ravel()
