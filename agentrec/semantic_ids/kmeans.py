@@ -15,6 +15,7 @@ from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
 
 CHUNK = 16_384
+BLOCK = 2048  # rows whose products with all centres stay in a processor's cache
 SETTLED = 1e-3  # stop when fewer points than this share change their centre
 ROUNDING = 1e-5  # of products in float32, relative to the lengths of the rows
 STARTS_PER_CODE = 32  # points among which k-means++ chooses, for each centre
@@ -49,25 +50,28 @@ def directions(residuals: FloatArray, shortest: float) -> FloatArray:
     return scaled
 
 
-def nearest(points: FloatArray, centres: FloatArray) -> IntArray:
+def nearest(points: FloatArray, centres: FloatArray, *, exact: bool = True) -> IntArray:
     """Index of the nearest centre, the first of equals: (N, D), (K, D) float32 -> (N,) int64.
 
-    Products are taken in float32; rows in which another centre is as near within rounding are decided in float64, so
-    that a row's answer does not depend on the rows beside it.
+    Products are taken in float32. With ``exact``, rows in which another centre is as near within rounding are decided
+    in float64, so that a row's answer does not depend on the rows beside it; without, in half the time less a little.
     """
     halves = 0.5 * (centres.astype(np.float64) ** 2).sum(axis=1)
+    short, turned = halves.astype(np.float32), np.ascontiguousarray(centres.T)
     slack = ROUNDING * (1.0 + float(halves.max(initial=0.0)))
     found = np.empty(len(points), np.int64)
-    for start in range(0, len(points), CHUNK):
-        rows = points[start : start + CHUNK]
-        far = halves.astype(np.float32) - rows @ centres.T
-        best = far.argmin(axis=1)
-        lowest = far[np.arange(len(rows)), best]
-        reach = slack * (1.0 + np.linalg.norm(rows, axis=1))
-        close = np.flatnonzero((far <= (lowest + reach)[:, None]).sum(axis=1) > 1)
-        if len(close):
-            best[close] = (halves - rows[close].astype(np.float64) @ centres.T.astype(np.float64)).argmin(axis=1)
-        found[start : start + CHUNK] = best
+    for start in range(0, len(points), BLOCK):
+        rows = points[start : start + BLOCK]
+        near = rows @ turned
+        near -= short
+        best = near.argmax(axis=1)
+        if exact:
+            lowest = near[np.arange(len(rows)), best] - slack * (1.0 + np.linalg.norm(rows, axis=1))
+            close = np.flatnonzero(np.count_nonzero(near >= lowest[:, None], axis=1) > 1)
+            if len(close):
+                wide = rows[close].astype(np.float64) @ centres.T.astype(np.float64) - halves
+                best[close] = wide.argmax(axis=1)
+        found[start : start + BLOCK] = best
     return found
 
 
@@ -120,7 +124,7 @@ def spherical_centres(points: FloatArray, size: int, *, max_iter: int, seed: int
         (K, D) float32, each of length 1.
     """
     centres = starts(points, size, seed)
-    codes = nearest(points, centres)
+    codes = nearest(points, centres, exact=False)
     for _ in range(max_iter):
         unused = np.setdiff1d(np.arange(size), codes)
         if len(unused):  # restart them at the points that fit worst
@@ -128,7 +132,7 @@ def spherical_centres(points: FloatArray, size: int, *, max_iter: int, seed: int
             codes[worst] = unused
         moved = directions(means(points, codes, size), 0.0)
         centres = np.where(moved.any(axis=1, keepdims=True), moved, centres)
-        before, codes = codes, nearest(points, centres)
+        before, codes = codes, nearest(points, centres, exact=False)
         if (before != codes).mean() < SETTLED:
             break
     return centres
