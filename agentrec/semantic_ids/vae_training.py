@@ -65,7 +65,7 @@ def train(vectors: FloatArray, training: Training, *, progress: bool = False) ->
     table /= np.float32(scale)
     rows = torch.from_numpy(table)
     rows, judged = _parted(rows, training)
-    with one_thread(), torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(int(generator(config.seed, training.method, "weights").integers(2**31)))
         network = start_coders(rows, config)
         if not config.linear_path:
