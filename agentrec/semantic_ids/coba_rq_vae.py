@@ -9,6 +9,10 @@ Two of the paper's three parts live here, on top of `agentrec.semantic_ids.rq_va
 The third, collaboration, is no affair of a quantiser, which sees vectors alone: smooth the vectors along the
 co-purchases of training histories first (`agentrec.semantic_ids.co_occurrence`), then fit. A new item that nobody
 bought yet is encoded by its own vector; smoothing leaves such vectors as they are, during fit too.
+
+What to expect, on sentence vectors of 4,344 Amazon items (3 x 256, one seed): balance trades error for evenness,
+.31 -> .33, perplexity 228 -> 241 on the first level, collisions .15 -> .14. Uniformity changes next to nothing there.
+Because that trade is wanted, the last epoch is kept, not the one of the lowest error.
 """
 
 from __future__ import annotations

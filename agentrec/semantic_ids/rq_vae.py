@@ -213,6 +213,15 @@ class RQVAE(Artefact):
         """
         return self.autoencoder.encode(vectors)
 
+    def latents(self, vectors: FloatArray) -> FloatArray:
+        """What the codebooks cluster, for collision policies that weigh distances: (N, D) -> (N, latent_dim) float32.
+
+        Raises:
+            DataError: `fit` was not called, or the vectors are not (N, D) finite numbers.
+        """
+        made = self.autoencoder
+        return made.latents(check_vectors(vectors, len(made.mean))).astype(np.float32)
+
     def decode(self, codes: IntArray) -> FloatArray:
         """Decoded sums of code vectors: (N, L) int64 -> (N, D) float32; fewer levels give the coarser vectors.
 

@@ -180,6 +180,18 @@ def test_held_out_vectors_judge_and_stop_training() -> None:
     assert learnt["error"] < judged["error"]
 
 
+def test_latents_are_what_the_code_vectors_sum_up_to(fitted: RQVAE, vectors: FloatArray) -> None:
+    latents = fitted.latents(vectors)
+    assert latents.dtype == np.float32
+    codes = fitted.encode(vectors)
+    sums = np.sum([book[column] for book, column in zip(fitted.codebooks, codes.T, strict=True)], axis=0)
+    assert relative_error(latents, sums) < 0.2
+    with pytest.raises(DataError):
+        fitted.latents(vectors[:, :-1])
+    with pytest.raises(DataError):
+        RQVAE().latents(vectors)
+
+
 def test_steps_have_a_limit(vectors: FloatArray) -> None:
     report = RQVAE(Config(**SMALL, max_steps=6)).fit(vectors).report
     assert (report["steps"], report["epochs"]) == (6, 2)
