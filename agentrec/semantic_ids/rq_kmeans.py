@@ -26,6 +26,7 @@ from agentrec.core.config import from_mapping, setting
 from agentrec.core.errors import ArtefactError, ConfigError, DataError, DataWarning
 from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
+from agentrec.semantic_ids.balance import balanced_centres
 from agentrec.semantic_ids.kmeans import (
     check_vectors,
     directions,
@@ -49,6 +50,7 @@ class Config:
     codebook_size: int = setting(256, "K, codes per level")
     level_sizes: tuple[int, ...] = setting((), "K of each level, where levels differ; empty: codebook_size everywhere")
     normalise_residuals: bool = setting(True, "cluster directions rather than positions")
+    balance: float = setting(0.0, "above 0: fit centres to even use, by Sinkhorn at this temperature, about 0.05 to 1")
     joint: bool = setting(True, "decode whole codes by codebooks fitted together, for less error and the same codes")
     max_iter: int = setting(25, "Lloyd iterations per level, at most")
     points_per_code: int = setting(256, "vectors per code to learn from, at most; the others are only encoded")
@@ -60,6 +62,8 @@ class Config:
         for name in ("num_levels", "codebook_size", "max_iter", "n_init", "points_per_code"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"rq_kmeans setting {name!r} is {getattr(self, name)}; expected 1 or more")
+        if not 0 <= self.balance < np.inf:
+            raise ConfigError(f"rq_kmeans setting 'balance' is {self.balance}; expected 0 or a temperature above it")
         if self.level_sizes and (len(self.level_sizes) != self.num_levels or min(self.level_sizes) < 1):
             raise ConfigError(
                 f"rq_kmeans setting 'level_sizes' is {list(self.level_sizes)}; expected num_levels={self.num_levels} "
@@ -97,6 +101,10 @@ def cluster(points: FloatArray, size: int, config: Config, level: int) -> FloatA
     with threadpool_limits(1):  # sums in one order, so that a seed decides the codes
         for _ in range(config.n_init):
             centres = method(points, possible, max_iter=config.max_iter, seed=int(rng.integers(2**31)))
+            if config.balance:
+                centres = balanced_centres(
+                    points, centres, epsilon=config.balance, spherical=config.normalise_residuals
+                )
             codes = nearest(points, centres)
             error = float(((points - centres[codes]) ** 2).sum(dtype=np.float64))
             if error < lowest:
