@@ -125,18 +125,10 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     problem = problem_of(fitted, table, dataset.catalogue.ids)
     resolved = solve(problem, collisions, more["collisions"])
     vocabulary = SIDVocabulary(resolved.codes, resolved.level_sizes, dataset.catalogue.ids)
-    provenance = {
-        "data": dataset.fingerprint,
-        "vectors": vectors,
-        "quantiser": quantiser,
-        "text_columns": None if text_columns is None else list(text_columns),
-        "collisions": collisions,
-        "settings": more,
-        "versions": versions(),
-        **basic,
-        "num_levels": problem.num_levels,
-        "num_semantic": resolved.num_semantic,
-    }
+    made = {"data": dataset.fingerprint, "vectors": vectors, "quantiser": quantiser, "collisions": collisions}
+    columns = None if text_columns is None else list(text_columns)
+    shape = {"num_levels": problem.num_levels, "num_semantic": resolved.num_semantic}
+    provenance = {**made, "text_columns": columns, "settings": more, "versions": versions(), **basic, **shape}
     fitted.stamp(provenance)
     vocabulary.stamp(provenance)
     report = report_of(vocabulary, fitted, table, problem)
@@ -146,10 +138,11 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
 def problem_of(quantiser: Any, table: FloatArray, item_ids: Sequence[str]) -> Problem:
     """What a collision policy is told of items: their codes, and their vectors where the codebooks lie.
 
-    A quantiser that clusters something else than the vectors it is given says so by ``latents(vectors)``.
+    An autoencoder clusters latents, so distances are weighed among these. Distances are to the nested codebooks, also
+    where whole codes are decoded by codebooks fitted together; `report_of` measures error by the quantiser's decoding.
     """
-    latents = getattr(quantiser, "latents", None)
-    space = table if latents is None else latents(table)
+    coder = getattr(quantiser, "autoencoder", None)
+    space = table if coder is None else coder.latents(table).astype(np.float32)
     return Problem(quantiser.encode(table), vectors=space, codebooks=quantiser.codebooks, keys=item_ids)
 
 
@@ -265,4 +258,5 @@ def report_of(vocabulary: SIDVocabulary, quantiser: Any, table: FloatArray, prob
     zeros = np.zeros(len(codes), np.int64)
     semantic = int(made.get("num_semantic", problem.num_levels))
     after = Resolved(vocabulary.codes, vocabulary.level_sizes, zeros, semantic)
-    return {**report, "resolution": {"policy": made.get("collisions"), **cost(problem, after, seed=seed)}}
+    price = cost(problem, after, vectors=table, decode=quantiser.decode, seed=seed)
+    return {**report, "resolution": {"policy": made.get("collisions"), **price}}

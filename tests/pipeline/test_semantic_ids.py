@@ -13,6 +13,7 @@ from agentrec.pipeline.semantic_ids import (
     fit_semantic_ids,
     load_quantiser,
     load_text_encoder,
+    problem_of,
     report_semantic_ids,
     suitable_codebook_size,
 )
@@ -82,6 +83,33 @@ def test_collisions_are_resolved_as_asked(
     assert found.health["collision_rate"] > 0  # of the codes before
     found.save(tmp_path / "sids")
     assert report_semantic_ids(found.vocabulary, items, load_quantiser(tmp_path / "sids")) == found.health
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+@pytest.mark.parametrize("quantiser", ["rq_kmeans", "rq_gmm", "rq_vae"])
+def test_distances_are_weighed_where_the_codebooks_lie(quantiser: str) -> None:
+    """Also where latents have as many dimensions as vectors, so that no shape tells them apart."""
+    settings: dict[str, dict[str, object]] = {"vectors": {"embedding_dim": 6}}
+    if quantiser == "rq_vae":
+        pytest.importorskip("torch")
+        settings["quantiser"] = {"epochs": 3, "latent_dim": 6, "hidden_sizes": [8]}
+    items = Items(80)
+    found = fit_semantic_ids(
+        items, quantiser=quantiser, num_levels=2, codebook_size=12, collisions="next_best", settings=settings
+    )
+    error = found.health["resolution"]["relative_error"]
+    assert error["before"] == pytest.approx(found.health["relative_error"], rel=1e-6)
+    spread = ((found.vectors - found.vectors.mean(axis=0)) ** 2).sum()
+    after = ((found.vectors - found.quantiser.decode(found.vocabulary.codes)) ** 2).sum() / spread
+    assert error["after"] == pytest.approx(after, rel=1e-5)
+    problem = problem_of(found.quantiser, found.vectors, items.catalogue.ids)
+    assert problem.vectors is not None
+    latent = found.quantiser.autoencoder.latents(found.vectors) if quantiser == "rq_vae" else found.vectors
+    np.testing.assert_allclose(problem.vectors, latent, atol=1e-6)
+    books = found.quantiser.codebooks
+    left = problem.vectors - books[0][problem.codes[:, 0]]
+    direction = left @ (books[1] / np.maximum(np.linalg.norm(books[1], axis=1, keepdims=True), 1e-12)).T
+    assert direction[np.arange(80), problem.codes[:, 1]].mean() > direction.mean()  # codes describe these vectors
 
 
 @pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")

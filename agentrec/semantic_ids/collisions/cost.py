@@ -5,24 +5,37 @@ Compare policies by it, not by the collisions that remain: of those there are no
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
-from agentrec.semantic_ids.collisions.distances import row_errors
 from agentrec.semantic_ids.collisions.problem import Problem, Resolved
+from agentrec.semantic_ids.health import relative_error
+from agentrec.semantic_ids.residual import decode_sum
 
 
 def cost(
-    problem: Problem, resolved: Resolved, *, neighbours: int = 10, queries: int = 2000, seed: int = 0
+    problem: Problem,
+    resolved: Resolved,
+    *,
+    vectors: FloatArray | None = None,
+    decode: Callable[[IntArray], FloatArray] | None = None,
+    neighbours: int = 10,
+    queries: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare the codes of a quantiser with those of a policy.
 
     Args:
-        problem: the codes before; vectors and codebooks for error and neighbours.
+        problem: the codes before.
         resolved: the answer of a policy.
+        vectors: (N, D) float32 item vectors, for error and neighbours; by default those of the problem.
+        decode: the quantiser's, (N, 1..L) codes -> (N, D); by default sums of the problem's code vectors. Give both
+            for a quantiser that weighs distances in another space than it decodes to.
         neighbours: nearest neighbours per item.
         queries: look at this many items at most, drawn by ``seed``.
         seed: of that draw.
@@ -37,13 +50,14 @@ def cost(
     before, after = problem.codes, resolved.codes[:, : problem.num_levels]
     moved = (before != after).any(axis=1)
     error = shared = None
-    if problem.vectors is not None and problem.codebooks is not None:
-        vectors, books = problem.space()
-        spread = float(((vectors - vectors.mean(axis=0, dtype=np.float64)) ** 2).sum()) or 1.0
-        sums = (row_errors(vectors, codes, books).sum(dtype=np.float64) for codes in (before, _semantic(resolved)))
-        error = dict(zip(("before", "after"), (float(total) / spread for total in sums), strict=True))
-    if problem.vectors is not None and problem.num_items > 1:
-        pairs = neighbour_pairs(problem.vectors, neighbours=neighbours, queries=queries, seed=seed)
+    table = problem.vectors if vectors is None else vectors
+    if decode is None and problem.codebooks is not None:
+        decode = partial(decode_sum, codebooks=problem.codebooks)
+    if table is not None and decode is not None:
+        semantic = resolved.codes[:, : resolved.num_semantic]
+        error = {"before": relative_error(table, decode(before)), "after": relative_error(table, decode(semantic))}
+    if table is not None and problem.num_items > 1:
+        pairs = neighbour_pairs(table, neighbours=neighbours, queries=queries, seed=seed)
         shared = {"before": shared_codes(before, *pairs), "after": shared_codes(after, *pairs)}
     return {
         "colliding": int(problem.colliding.sum()),
@@ -54,10 +68,6 @@ def cost(
         "relative_error": error,
         "neighbours": shared,
     }
-
-
-def _semantic(resolved: Resolved) -> IntArray:
-    return resolved.codes[:, : resolved.num_semantic]
 
 
 def neighbour_pairs(
