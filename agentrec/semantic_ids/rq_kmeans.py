@@ -50,7 +50,7 @@ class Config:
     codebook_size: int = setting(256, "K, codes per level")
     level_sizes: tuple[int, ...] = setting((), "K of each level, where levels differ; empty: codebook_size everywhere")
     normalise_residuals: bool = setting(True, "cluster directions rather than positions")
-    balance: float = setting(0.0, "above 0: fit centres to even use, by Sinkhorn at this temperature, about 0.05 to 1")
+    balance: float = setting(0.0, "fit centres to even use, at prices up to this many squared distances; 0: do not")
     joint: bool = setting(True, "decode whole codes by codebooks fitted together, for less error and the same codes")
     max_iter: int = setting(25, "Lloyd iterations per level, at most")
     points_per_code: int = setting(256, "vectors per code to learn from, at most; the others are only encoded")
@@ -63,7 +63,7 @@ class Config:
             if getattr(self, name) < 1:
                 raise ConfigError(f"rq_kmeans setting {name!r} is {getattr(self, name)}; expected 1 or more")
         if not 0 <= self.balance < np.inf:
-            raise ConfigError(f"rq_kmeans setting 'balance' is {self.balance}; expected 0 or a temperature above it")
+            raise ConfigError(f"rq_kmeans setting 'balance' is {self.balance}; expected 0 or a price above it")
         if self.level_sizes and (len(self.level_sizes) != self.num_levels or min(self.level_sizes) < 1):
             raise ConfigError(
                 f"rq_kmeans setting 'level_sizes' is {list(self.level_sizes)}; expected num_levels={self.num_levels} "
@@ -103,7 +103,7 @@ def cluster(points: FloatArray, size: int, config: Config, level: int) -> FloatA
             centres = method(points, possible, max_iter=config.max_iter, seed=int(rng.integers(2**31)))
             if config.balance:
                 centres = balanced_centres(
-                    points, centres, epsilon=config.balance, spherical=config.normalise_residuals
+                    points, centres, highest=config.balance, spherical=config.normalise_residuals
                 )
             codes = nearest(points, centres)
             error = float(((points - centres[codes]) ** 2).sum(dtype=np.float64))
