@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from agentrec.evaluation.leaks.finding import Finding
 
 from agentrec.core.artefact import local_folder, read_manifest
 from agentrec.core.config import from_mapping, setting
@@ -24,6 +23,7 @@ from agentrec.core.registry import Registry
 from agentrec.data.dataset import Dataset
 from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, global_time, leave_one_out
+from agentrec.evaluation.leaks.finding import Finding
 from agentrec.evaluation.leaks.memorisation import against_clean_fits, cold_targets
 from agentrec.evaluation.leaks.prompt_leaks import targets_in_prompts
 from agentrec.evaluation.leaks.split_leaks import check_split
