@@ -1,7 +1,7 @@
-"""Health of a code book: reconstruction, use of the codes, collisions, and whether neighbours share codes.
+"""Health of a code book: reconstruction, use of the codes, collisions, and what items that share codes have in common.
 
-Compare neighbour sharing with its chance level: a level on which every item has the same code shares everything and
-says nothing.
+Every number that codes without meaning can reach comes with its chance level: a level on which all items have the same
+code shares everything among neighbours and says nothing; many codes for few items are pure by themselves.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import numpy as np
 from agentrec.core.errors import DataError
 from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
-from agentrec.semantic_ids.collisions import collision_rate, group_histogram
+from agentrec.semantic_ids.collisions.groups import collision_rate, group_histogram, groups
+from agentrec.semantic_ids.kmeans import means
+from agentrec.semantic_ids.neighbours import Metric, neighbour_sharing
+from agentrec.semantic_ids.purity import prefix_purity
 
 
 def perplexity(counts: IntArray) -> float:
@@ -48,41 +51,30 @@ def relative_error(vectors: FloatArray, reconstruction: FloatArray) -> float:
     return float(error / spread) if spread > 0 else float(error > 0)
 
 
-def neighbour_sharing(
-    vectors: FloatArray, codes: IntArray, *, neighbours: int = 10, queries: int = 2000, seed: int = 0
-) -> dict[str, float]:
-    """How often nearest neighbours share the first code, and how often any two items do.
+def additive_error(vectors: FloatArray, codes: IntArray, *, seed: int = 0) -> dict[str, float]:
+    """Relative error where a code stands for the mean of what the levels before it left over of its items.
+
+    So codes of any origin are judged on the same vectors, without their codebooks. The means are taken over the items
+    that are judged, and many codes fit few items by heart: compare with ``chance``, the same of shuffled rows.
 
     Args:
         vectors: (N, D) float32.
         codes: (N, L) int64.
-        neighbours: nearest neighbours per item.
-        queries: look at this many items at most, drawn by ``seed``.
-        seed: of that draw.
+        seed: of the shuffle.
 
     Returns:
-        ``shared`` and ``chance``, both shares 0..1.
+        ``relative_error`` and ``chance``.
     """
-    from sklearn.neighbors import NearestNeighbors
+    shuffled = codes[generator(seed, "additive_error").permutation(len(codes))]
+    return {"relative_error": _error_of_means(vectors, codes), "chance": _error_of_means(vectors, shuffled)}
 
-    first, size = codes[:, 0], len(codes)
-    counts = np.bincount(first)
-    if size < 2:
-        return {"shared": 1.0, "chance": 1.0}
-    rows = np.arange(size) if size <= queries else generator(seed, "neighbours").choice(size, queries, replace=False)
-    wanted = min(neighbours, size - 1)
-    found = (
-        NearestNeighbors(n_neighbors=wanted + 1, algorithm="brute")
-        .fit(vectors)
-        .kneighbors(vectors[rows], return_distance=False)
-    )
-    same = (first[found] == first[rows][:, None]) & (found != rows[:, None])
-    last = (found != rows[:, None]).all(axis=1)  # twins crowded the item out of its own list: drop the farthest
-    same[last, -1] = False
-    return {
-        "shared": float(same.sum() / (len(rows) * wanted)),
-        "chance": float((counts * (counts - 1)).sum() / (size * (size - 1))),
-    }
+
+def _error_of_means(vectors: FloatArray, codes: IntArray) -> float:
+    residuals = vectors - vectors.mean(axis=0)
+    for column in codes.T:
+        used, members = np.unique(column, return_inverse=True)
+        residuals = residuals - means(residuals, members, len(used))[members]
+    return relative_error(vectors, vectors - residuals)
 
 
 def health(
@@ -91,6 +83,8 @@ def health(
     codebooks: Sequence[FloatArray] | None = None,
     *,
     reconstruction: FloatArray | None = None,
+    categories: Sequence[str] | None = None,
+    metric: Metric = "euclidean",
     seed: int = 0,
 ) -> dict[str, Any]:
     """Report on the codes of a catalogue.
@@ -100,12 +94,19 @@ def health(
         codes: (N, L) int64, before collisions are resolved.
         codebooks: L arrays (K_l, D): level sizes and, as a sum over levels, the reconstruction.
         reconstruction: (N, D) float32, where a sum of code vectors is not how the quantiser decodes.
-        seed: of the items whose neighbours are looked at.
+        categories: N categories, empty where unknown.
+        metric: of neighbours, ``"euclidean"`` or ``"cosine"``.
+        seed: of the items whose neighbours are looked at, and of what is shuffled for chance levels.
 
     Returns:
-        JSON-able: ``num_items``, ``relative_error`` (None when unknown), ``levels`` (size, used, utilisation,
-        perplexity, gini), ``collision_rate``, ``group_histogram`` (how many groups by size), ``largest_group`` and
-        ``neighbours`` (shared, chance; None when unknown).
+        JSON-able; what is unknown is None:
+
+        - ``num_items``; ``levels``: size, used, utilisation, perplexity and gini of each;
+        - ``items_per_first_code``: min, median and max over the codes in use;
+        - ``relative_error`` of the reconstruction; ``additive_error``, as `additive_error` returns it;
+        - ``collision_rate``; ``group_histogram``: how many groups by size; ``largest_group``;
+        - ``neighbours``, as `agentrec.semantic_ids.neighbours.neighbour_sharing` returns it;
+        - ``categories``, as `agentrec.semantic_ids.purity.prefix_purity` returns it.
 
     Raises:
         DataError: codes and vectors, or codes and codebooks, do not fit together.
@@ -119,12 +120,21 @@ def health(
     return {
         "num_items": len(codes),
         "relative_error": error,
+        "additive_error": None if vectors is None else additive_error(vectors, codes, seed=seed),
         "levels": levels(codes, None if codebooks is None else [len(book) for book in codebooks]),
+        "items_per_first_code": first_code_loads(codes),
         "collision_rate": collision_rate(codes),
         "group_histogram": {str(size): count for size, count in groups.items()},
         "largest_group": max(groups),
-        "neighbours": None if vectors is None else neighbour_sharing(vectors, codes, seed=seed),
+        "neighbours": None if vectors is None else neighbour_sharing(vectors, codes, metric=metric, seed=seed),
+        "categories": None if categories is None else prefix_purity(codes, categories, seed=seed),
     }
+
+
+def first_code_loads(codes: IntArray) -> dict[str, float]:
+    """Fewest, median and most items that share a first code; codes without items do not count."""
+    sizes = groups(codes[:, :1])[1]
+    return {"min": int(sizes.min()), "median": float(np.median(sizes)), "max": int(sizes.max())}
 
 
 def _check_shapes(vectors: FloatArray | None, codes: IntArray, codebooks: Sequence[FloatArray] | None) -> None:

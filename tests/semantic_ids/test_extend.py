@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from agentrec.core.errors import DataError, DataWarning
 from agentrec.core.rng import generator
 from agentrec.semantic_ids.collisions import Problem, append_level, collision_rate, solve
-from agentrec.semantic_ids.collisions.cost import neighbour_pairs
 from agentrec.semantic_ids.extend import extend, remove
+from agentrec.semantic_ids.neighbours import neighbour_pairs
 from agentrec.semantic_ids.rq_kmeans import Config, RQKMeans
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.quantisers import clustered_vectors

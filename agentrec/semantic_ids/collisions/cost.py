@@ -9,12 +9,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
 from agentrec.semantic_ids.collisions.problem import Problem, Resolved
 from agentrec.semantic_ids.health import relative_error
+from agentrec.semantic_ids.neighbours import neighbour_pairs, shared_codes
 from agentrec.semantic_ids.residual import decode_sum
 
 
@@ -68,32 +66,3 @@ def cost(
         "relative_error": error,
         "neighbours": shared,
     }
-
-
-def neighbour_pairs(
-    vectors: FloatArray, *, neighbours: int = 10, queries: int = 2000, seed: int = 0
-) -> tuple[IntArray, IntArray]:
-    """Items and their nearest others: (Q,) int64 items, (Q, k) int64 neighbours.
-
-    Args:
-        vectors: (N, D) float32, two rows at least.
-        neighbours: k, at most N - 1.
-        queries: Q, at most N.
-        seed: of the draw of items where there are more.
-    """
-    from sklearn.neighbors import NearestNeighbors
-
-    size = len(vectors)
-    rows = np.arange(size) if size <= queries else generator(seed, "neighbours").choice(size, queries, replace=False)
-    wanted = min(neighbours, size - 1)
-    index = NearestNeighbors(n_neighbors=wanted + 1, algorithm="brute").fit(vectors)
-    found = index.kneighbors(vectors[rows], return_distance=False)
-    own = found == rows[:, None]
-    own[~own.any(axis=1), -1] = True  # twins crowded the item out of its own list: drop the farthest
-    return rows, found[~own].reshape(len(rows), wanted)
-
-
-def shared_codes(codes: IntArray, rows: IntArray, found: IntArray) -> list[float]:
-    """Shares of pairs whose first 1, 2, ... L codes are the same: (N, L), (Q,), (Q, k) -> L shares."""
-    same = np.logical_and.accumulate(codes[rows][:, None, :] == codes[found], axis=2)
-    return [float(share) for share in same.mean(axis=(0, 1))]
