@@ -29,11 +29,12 @@ def machine() -> dict[str, str | int]:
 
 
 @cache
-def code_hash() -> str:
-    """Sixteen hexadecimal digits over the source files of this package: other code, other results."""
+def code_hash(*rooms: str) -> str:
+    """Sixteen hexadecimal digits over the source files of this package, or of some of its rooms."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        digest.update(file.relative_to(package).as_posix().encode() + b"\0")
-        digest.update(file.read_bytes() + b"\0")
+    for folder in [package / room for room in rooms] or [package]:
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.relative_to(package).as_posix().encode() + b"\0")
+            digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]

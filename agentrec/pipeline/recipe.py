@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from agentrec.core.artefact import plain
 from agentrec.core.config import from_mapping, read_yaml, setting
 from agentrec.core.errors import ConfigError, UnknownNameError
 from agentrec.core.registry import Registry
@@ -53,7 +54,15 @@ class Sids:
     num_levels: int = setting(3, "levels before collisions are resolved")
     codebook_size: int | None = setting(None, "codes per level; by default it suits the size of the catalogue")
     text_columns: list[str] | None = field(default=None, metadata={"help": "text columns that describe an item"})
+    collisions: str = setting("append", "policy of agentrec.semantic_ids.collisions")
+    settings: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "further settings of vectors, quantiser and collisions, by these names"}
+    )
     index: str | None = setting(None, "import this index.json instead of fitting")
+
+    def chosen(self) -> dict[str, Any]:
+        """The settings that differ from their defaults: a setting that is new does not make old runs stale."""
+        return {name: value for name, value in plain(self).items() if value != plain(Sids())[name]}
 
 
 @dataclass(frozen=True)

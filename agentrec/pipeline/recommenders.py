@@ -240,7 +240,7 @@ def _from_recipe(text: str, context: _Context) -> Named:
     identity: JSON = {"kind": "recipe", **plain(method)}
     if method.method == GENERATIVE:
         sids = replace(recipe.sids, **method.sids)
-        identity["sids"] = {**plain(sids), "index": sids.index and file_hash(Path(sids.index))}
+        identity["sids"] = {**sids.chosen(), "index": sids.index and file_hash(Path(sids.index))}
     folder = context.trained / f"{label}-{json_hash([identity, context.split.fingerprint])[:8]}"
 
     def make(seed: int) -> Recommender:

@@ -102,7 +102,10 @@ class Run:
             fit_semantic_ids(dataset, **settings, seed=seed, progress=self.progress).save(folder)
 
         index = None if want.index is None else json_hash(read_json(want.index))
-        return SIDVocabulary.from_pretrained(self.step(name, [plain(want), index, seed, dataset.fingerprint], make))
+        code = code_hash("semantic_ids", "vectors")  # fitting is quick; what is trained on the same codes is kept
+        return SIDVocabulary.from_pretrained(
+            self.step(name, [want.chosen(), index, seed, dataset.fingerprint, code], make)
+        )
 
     def recommender(self, label: str, method: Method, dataset: Dataset, split: Split) -> Recommender:
         """Train one recommender, or open it where it is already trained."""
