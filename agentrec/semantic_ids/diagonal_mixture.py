@@ -6,7 +6,10 @@ the type of the points (float32 is fast), sums over points are float64, and ever
 neither far points nor narrow components underflow.
 
 Variances never fall below a floor, which is the maximiser under that bound, and may be drawn towards a common value
-per dimension (an inverse-gamma prior). Either way no step of EM lowers the objective: log likelihood plus log prior.
+per dimension (an inverse-gamma prior). Posteriors may be sharpened, gamma_k ~ (pi_k N(x | k))^beta, as in
+deterministic annealing (Ueda & Nakano, 1998): beta = 1 is EM proper, a large one decides for a component. In every case
+no step lowers the objective, sum_n 1/beta log sum_k (pi_k N(x_n | k))^beta plus the log prior; for beta = 1 the first
+is the log likelihood.
 
 What it does not know: where points come from, hard codes, levels. Give points near the origin and of scale about 1.
 """
@@ -57,7 +60,7 @@ class Moments(NamedTuple):
 
     Attributes:
         sums: (K, 1 + 2 D) float64: posterior sums of 1, x and x^2.
-        log_likelihood: sum over the points.
+        log_likelihood: sum over the points, sharpened.
     """
 
     sums: Tensor
@@ -69,8 +72,8 @@ class Fit(NamedTuple):
 
     Attributes:
         mixture: the components.
-        objective: log likelihood plus log prior per point, before each M step.
-        reseeded: how many components were moved after each of these; where it is not 0, the objective may fall.
+        objective: what EM raises, per point, before each M step.
+        reseeded: how many components were moved after each M step; where it is not 0, the objective may fall.
     """
 
     mixture: Mixture
@@ -96,7 +99,8 @@ def _coefficients(mixture: Mixture, like: Tensor) -> Tensor:
 
 def chunks(points: Tensor, size: int) -> Iterator[Tensor]:
     """Consecutive rows, so many that their densities under ``size`` components stay small."""
-    yield from points.split(max(64, CELLS // size))
+    step = max(64, CELLS // size)
+    yield from (points[start : start + step] for start in range(0, len(points), step))
 
 
 def log_densities(points: Tensor, mixture: Mixture) -> Tensor:
@@ -104,11 +108,11 @@ def log_densities(points: Tensor, mixture: Mixture) -> Tensor:
     return _features(points) @ _coefficients(mixture, points)
 
 
-def moments(points: Tensor, mixture: Mixture) -> Moments:
-    """The E step: posteriors summed over the points, which are (N, D)."""
+def moments(points: Tensor, mixture: Mixture, sharpness: float = 1.0) -> Moments:
+    """The E step: posteriors, sharpened, summed over the points, which are (N, D)."""
     import torch
 
-    coefficients = _coefficients(mixture, points)
+    coefficients = sharpness * _coefficients(mixture, points)
     sums = torch.zeros((len(mixture.means), len(coefficients)), dtype=torch.float64, device=points.device)
     total = torch.zeros((), dtype=torch.float64, device=points.device)
     for part in chunks(points, len(mixture.means)):
@@ -119,7 +123,7 @@ def moments(points: Tensor, mixture: Mixture) -> Moments:
         evidence = scores.sum(dim=1, keepdim=True)  # 1 or more
         sums += (scores.T @ features.div_(evidence)).double()
         total += (top.double() + evidence.double().log()).sum()
-    return Moments(sums, float(total))
+    return Moments(sums, float(total) / sharpness)
 
 
 def maximise(sums: Tensor, prior: Prior) -> Mixture:
@@ -139,9 +143,9 @@ def maximise(sums: Tensor, prior: Prior) -> Mixture:
 
 
 def log_prior(mixture: Mixture, prior: Prior) -> float:
-    """Log density of the variances under the prior, up to a constant; 0 where it has no strength."""
-    penalty = mixture.variances.log() + prior.variances / mixture.variances
-    return -0.5 * prior.strength * float(penalty.sum())
+    """Log density of the variances under the prior, less that of the common ones: 0 at those, negative elsewhere."""
+    ratio = prior.variances / mixture.variances
+    return -0.5 * prior.strength * float((ratio - 1 - ratio.log()).sum())
 
 
 def start_at(points: Tensor, codes: Tensor, size: int, floor: float, strength: float) -> tuple[Mixture, Prior]:
@@ -150,7 +154,7 @@ def start_at(points: Tensor, codes: Tensor, size: int, floor: float, strength: f
     Args:
         points: (N, D).
         codes: (N,) int64, cluster of each point.
-        size: K.
+        size: K; every cluster has a point.
         floor: of the variances.
         strength: of the prior; the start itself counts one common point per component at least.
     """
@@ -161,7 +165,7 @@ def start_at(points: Tensor, codes: Tensor, size: int, floor: float, strength: f
     for part, code in zip(chunks(points, size), chunks(codes, size), strict=True):
         sums.index_add_(0, code, _features(part.double()))
     totals = sums[:, 1 : 1 + dimension]
-    inside = sums[:, 1 + dimension :] - totals * totals / sums[:, :1].clamp_min(NONE)
+    inside = sums[:, 1 + dimension :] - totals * totals / sums[:, :1]
     prior = Prior(floor, (inside.sum(dim=0) / len(points)).clamp_min(floor), strength)
     return maximise(sums, prior._replace(strength=max(strength, 1.0))), prior
 
@@ -189,7 +193,14 @@ def split_heaviest(mixture: Mixture, starved: Tensor, generator: Generator) -> M
 
 
 def expectation_maximisation(
-    points: Tensor, start: Mixture, prior: Prior, *, max_iter: int, tolerance: float, seed: int = 0
+    points: Tensor,
+    start: Mixture,
+    prior: Prior,
+    *,
+    max_iter: int,
+    tolerance: float,
+    sharpness: float = 1.0,
+    seed: int = 0,
 ) -> Fit:
     """Fit a mixture to points.
 
@@ -201,25 +212,23 @@ def expectation_maximisation(
         prior: of the variances.
         max_iter: M steps, at most.
         tolerance: stop when the objective rises by less than this per point.
+        sharpness: beta, power of the posteriors; 1: EM.
         seed: of the re-seeding.
     """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    fit = Fit(start, [], [])
-    for step in range(max_iter):
-        mixture = fit.mixture
-        found = moments(points, mixture)
-        value = (found.log_likelihood + log_prior(mixture, prior)) / len(points)
-        settled = bool(fit.objective) and fit.reseeded[-1] == 0 and value - fit.objective[-1] < tolerance
-        fit.objective.append(value)
-        if settled:
+    mixture, objective, reseeded = start, list[float](), list[int]()
+    for step in range(max_iter + 1):
+        found = moments(points, mixture, sharpness)
+        objective.append((found.log_likelihood + log_prior(mixture, prior)) / len(points))
+        settled = step > 0 and reseeded[-1] == 0 and objective[-1] - objective[-2] < tolerance
+        if settled or step == max_iter:
             break
         mixture = maximise(found.sums, prior)
-        starved = (found.sums[:, 0] < 1).nonzero()[:, 0]
-        starved = starved[: (len(mixture.means) - 1) // 2] if 2 * step < max_iter else starved[:0]
-        fit.reseeded.append(len(starved))
+        starved = (found.sums[:, 0] < 1).nonzero()[:, 0] if 2 * step < max_iter else torch.zeros(0, dtype=torch.int64)
+        starved = starved[: (len(mixture.means) - 1) // 2]
         if len(starved):
             mixture = split_heaviest(mixture, starved, generator)
-        fit = fit._replace(mixture=mixture)
-    return fit
+        reseeded.append(len(starved))
+    return Fit(mixture, objective, reseeded)

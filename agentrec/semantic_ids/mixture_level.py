@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from agentrec.core.artefact import Arrays
 from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
-from agentrec.semantic_ids.diagonal_mixture import Mixture, expectation_maximisation, log_densities, start_at
-from agentrec.semantic_ids.kmeans import directions, distinct_rows, flat_centres, nearest
+from agentrec.semantic_ids.diagonal_mixture import (
+    Fit,
+    Mixture,
+    expectation_maximisation,
+    log_densities,
+    start_at,
+)
+from agentrec.semantic_ids.kmeans import directions, distinct_rows, flat_centres, nearest, spherical_centres
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -177,21 +183,47 @@ def mixture_of(seen: FloatArray, view: View, number: int, config: Config) -> Mix
     points = np.concatenate([view._replace(shortest=-1.0).points(seen[rows]) for rows in parts(len(seen))])
     scale = float(np.sqrt((points**2).mean())) or 1.0
     points /= scale
-    table: Any = points.astype(np.float32)
-    rng = generator(config.seed, "rq_gmm", number, "start")
-    possible = distinct_rows(table, config.sizes[number])
-    centres = table[:1]
-    if possible > 1:
-        centres = flat_centres(table, possible, max_iter=config.start_iter, seed=int(rng.integers(2**31)))
-    used, codes = np.unique(nearest(table, centres), return_inverse=True)
+    table: FloatArray = points.astype(np.float32)
     tensor = torch.from_numpy(points if config.variance_floor < EXACT else table).to(config.device)
-    clusters = torch.from_numpy(codes.astype(np.int64)).to(config.device)
-    start, prior = start_at(tensor, clusters, len(used), config.variance_floor, config.variance_prior)
-    fit = expectation_maximisation(
-        tensor, start, prior, max_iter=config.max_iter, tolerance=config.tolerance, seed=int(rng.integers(2**31))
-    )
-    log_weights, means, variances = fit.mixture
+    rng = generator(config.seed, "rq_gmm", number, "start")
+    fits = [fit_once(tensor, table, number, config, int(rng.integers(2**31))) for _ in range(config.n_init)]
+    log_weights, means, variances = max(fits, key=lambda fit: fit.objective[-1]).mixture
     return Mixture(log_weights, means * scale, variances * scale**2)
+
+
+def fit_once(tensor: Tensor, table: FloatArray, number: int, config: Config, seed: int) -> Fit:
+    """A mixture from one start; both arguments are the points (N, d), for EM and for k-means."""
+    import torch
+
+    used, codes = np.unique(clusters(table, number, config, seed), return_inverse=True)
+    labels = torch.from_numpy(codes.astype(np.int64)).to(config.device)
+    strength = config.variance_prior * len(table) / len(used)
+    start, prior = start_at(tensor, labels, len(used), config.variance_floor, strength)
+    return expectation_maximisation(
+        tensor,
+        start,
+        prior,
+        max_iter=config.max_iter,
+        tolerance=config.tolerance,
+        sharpness=config.sharpness,
+        seed=seed,
+    )
+
+
+def clusters(points: FloatArray, number: int, config: Config, seed: int) -> IntArray:
+    """Where a mixture starts: k-means of points on the first level, of their directions on later ones.
+
+    Residuals differ in length many times over. Started at plain k-means, a level spends its components on the few long
+    ones and keeps that: EM moves components, it does not make them leave a far point.
+    """
+    possible = distinct_rows(points, config.sizes[number])
+    if possible == 1:
+        return np.zeros(len(points), np.int64)
+    if number == 0:
+        return nearest(points, flat_centres(points, possible, max_iter=config.start_iter, seed=seed))
+    turned = directions(points, 0.0)
+    possible = distinct_rows(turned, possible)
+    return nearest(turned, spherical_centres(turned, possible, max_iter=config.start_iter, seed=seed))
 
 
 def member_means(residuals: FloatArray, codes: IntArray, size: int) -> FloatArray:

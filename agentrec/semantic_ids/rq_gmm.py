@@ -42,10 +42,15 @@ class Config:
     codebook_size: int = setting(256, "K, codes per level")
     level_sizes: tuple[int, ...] = setting((), "K of each level, where levels differ; empty: codebook_size everywhere")
     normalise_residuals: bool = setting(True, "from the second level on, model directions rather than positions")
-    pca_dimension: int = setting(64, "directions that a level looks at, the widest; 0: all")
+    pca_dimension: int = setting(128, "directions that a level looks at, the widest; 0: all")
     variance_floor: float = setting(0.01, "smallest variance, as a share of the level's; above 0")
-    variance_prior: float = setting(5.0, "points of the common variance that each component counts; 0: none")
-    points_per_code: int = setting(256, "fit a level to at most this many vectors per code, drawn by seed")
+    variance_prior: float = setting(
+        1.0,
+        "weight of the common variance in each component's, against the points of a component of mean size; 0: none",
+    )
+    sharpness: float = setting(2.0, "power of the posteriors while fitting: 1 is EM, more is closer to hard codes")
+    points_per_code: int = setting(64, "fit a level to at most this many vectors per code, drawn by seed")
+    n_init: int = setting(1, "starts per level, of which the one that EM takes highest is kept")
     start_iter: int = setting(20, "Lloyd iterations of the k-means start, at most")
     max_iter: int = setting(30, "EM iterations per level, at most")
     tolerance: float = setting(0.001, "stop when the log likelihood per vector rises by less")
@@ -54,8 +59,8 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "level_sizes", tuple(self.level_sizes))
-        bounds = {"pca_dimension": 0, "variance_prior": 0, "tolerance": 0}
-        for name in ("num_levels", "codebook_size", "points_per_code", "start_iter", "max_iter", *bounds):
+        bounds = {"pca_dimension": 0, "variance_prior": 0, "sharpness": 1, "tolerance": 0}
+        for name in ("num_levels", "codebook_size", "points_per_code", "n_init", "start_iter", "max_iter", *bounds):
             if not getattr(self, name) >= bounds.get(name, 1):
                 raise ConfigError(
                     f"rq_gmm setting {name!r} is {getattr(self, name)}; expected {bounds.get(name, 1)} or more"
