@@ -1,8 +1,8 @@
 """Residual mixtures of Gaussians: fit a diagonal mixture, subtract the mean of the likeliest component, level by level.
 
 RQ-GMM (arXiv:2602.12593). Clusters have widths of their own: a mixture tells a dense group inside a wide one, where
-k-means cuts both in halves. Each level is fitted softly (`agentrec.semantic_ids.diagonal_mixture`, started at
-k-means), codes are hard: the likeliest component, in fitting as in encoding. How we differ from the paper:
+k-means cuts across both. Each level is fitted softly (`agentrec.semantic_ids.diagonal_mixture`), codes are hard: the
+likeliest component, in fitting as in encoding. How we differ from the paper:
 
 - In hundreds of dimensions every posterior is 0 or 1 and a variance rests on too few points, so a level looks at the
   ``pca_dimension`` widest directions of *its* residuals; codes come from there, code vectors have all D dimensions.
@@ -11,7 +11,9 @@ k-means), codes are hard: the likeliest component, in fitting as in encoding. Ho
   With means of members it cannot, ``decode`` is a sum of code vectors, and fewer levels give a coarser vector.
 - From the second level on, the directions of residuals are modelled (``normalise_residuals``), for even codes and
   fewer collisions, as in `agentrec.semantic_ids.rq_kmeans`. The first level sees the vectors as they are.
-- Variances are drawn a little towards the common one (``variance_prior``) and never fall below a floor.
+- Variances are drawn a little towards the common one (``variance_prior``), and posteriors are sharpened while fitting
+  (``sharpness``). A likely mixture is not always a good quantiser: where there are far more groups than codes, EM
+  proper lets a few wide components take most vectors. Raise both there; 0 and 1 are the paper's.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Config:
     pca_dimension: int = setting(128, "directions that a level looks at, the widest; 0: all")
     variance_floor: float = setting(0.01, "smallest variance, as a share of the level's; above 0")
     variance_prior: float = setting(
-        1.0,
+        0.1,
         "weight of the common variance in each component's, against the points of a component of mean size; 0: none",
     )
     sharpness: float = setting(2.0, "power of the posteriors while fitting: 1 is EM, more is closer to hard codes")
