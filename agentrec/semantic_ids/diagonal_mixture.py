@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 CELLS = 1 << 19  # chunk size x K: log densities of a chunk stay in the processor's cache
+ROUNDING = 2e-6  # of log densities in float32, relative to the sum of their parts' sizes
 NONE = 1e-10  # a component with fewer points than this has no mean of its own
 
 
@@ -106,6 +107,28 @@ def chunks(points: Tensor, size: int) -> Iterator[Tensor]:
 def log_densities(points: Tensor, mixture: Mixture) -> Tensor:
     """log pi_k N(x | k) of every point and component: (N, D) -> (N, K) of the same type."""
     return _features(points) @ _coefficients(mixture, points)
+
+
+def most_likely(points: Tensor, mixture: Mixture) -> Tensor:
+    """The likeliest component of each point, the first of equals: (N, D) float64 -> (N,) int64.
+
+    Products are taken in float32. Points for which another component is as likely within rounding are decided in
+    float64, so that a point's answer does not depend on the points beside it.
+    """
+    import torch
+
+    wide = _coefficients(mixture, points)
+    short, largest = wide.float(), wide.abs().amax(dim=1).float()
+    found = [torch.zeros(0, dtype=torch.int64, device=points.device)]
+    for part in chunks(points, len(mixture.means)):
+        features = _features(part.float())
+        scores = features @ short
+        top, best = scores.max(dim=1)
+        lowest = top - ROUNDING * (features.abs() @ largest)
+        close = ((scores >= lowest[:, None]).sum(dim=1) != 1).nonzero()[:, 0]  # 0: not a number, beyond float32
+        best[close] = (_features(part[close]) @ wide).argmax(dim=1)
+        found.append(best)
+    return torch.cat(found)
 
 
 def moments(points: Tensor, mixture: Mixture, sharpness: float = 1.0) -> Moments:

@@ -1,8 +1,8 @@
 """One level of RQ-GMM: what it sees of residuals, the mixture that codes come from, and the code vectors.
 
 A level looks at residuals through a `View`: shifted to their mean and turned onto their widest directions. Codes are
-the likeliest components there, in float64, so that a vector gets the same code alone and among others. Code vectors
-have all D dimensions: the mean residual of the members, found chunk by chunk.
+the likeliest components there. Code vectors have all D dimensions: the mean residual of the members, found chunk by
+chunk.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from agentrec.semantic_ids.diagonal_mixture import (
     Mixture,
     expectation_maximisation,
     log_densities,
+    most_likely,
     start_at,
 )
-from agentrec.semantic_ids.kmeans import directions, distinct_rows, flat_centres, nearest, spherical_centres
+from agentrec.semantic_ids.kmeans import directions, distinct_rows, flat_centres, nearest, sample, spherical_centres
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,17 +69,16 @@ class Level(NamedTuple):
     mixture: Mixture
     codebook: FloatArray
 
-    def densities(self, residuals: FloatArray) -> Tensor:
-        """log pi_k N(residual | k), up to a constant: (N, D) float32 -> (N, K) float64."""
+    def _points(self, residuals: FloatArray) -> Tensor:
         import torch
 
-        return log_densities(torch.from_numpy(self.view.points(residuals)).to(self.mixture.means.device), self.mixture)
+        return torch.from_numpy(self.view.points(residuals)).to(self.mixture.means.device)
 
     def codes(self, residuals: FloatArray) -> IntArray:
         """The likeliest component, the first of equals: (N, D) float32 -> (N,) int64."""
         found = np.empty(len(residuals), np.int64)
         for rows in parts(len(residuals)):
-            found[rows] = self.densities(residuals[rows]).argmax(dim=1).cpu().numpy()
+            found[rows] = most_likely(self._points(residuals[rows]), self.mixture).cpu().numpy()
         return found
 
     def likeliest(self, residuals: FloatArray, top: int) -> tuple[IntArray, FloatArray]:
@@ -86,7 +86,8 @@ class Level(NamedTuple):
         width = min(top, len(self.codebook))
         codes, shares = np.empty((len(residuals), width), np.int64), np.empty((len(residuals), width), np.float32)
         for rows in parts(len(residuals)):
-            found = self.densities(residuals[rows]).softmax(dim=1).sort(dim=1, descending=True, stable=True)
+            scores = log_densities(self._points(residuals[rows]), self.mixture)
+            found = scores.softmax(dim=1).sort(dim=1, descending=True, stable=True)
             codes[rows] = found.indices[:, :width].cpu().numpy()
             shares[rows] = found.values[:, :width].cpu().numpy()
         return codes, shares
@@ -145,7 +146,7 @@ def fit_level(residuals: FloatArray, number: int, config: Config, shortest: floa
         The level, and the codes (N,) int64.
     """
     turned = config.normalise_residuals and number > 0
-    seen = sample(residuals, config.points_per_code * config.sizes[number], generator(config.seed, "rq_gmm", number))
+    seen = sample(residuals, config.points_per_code * config.sizes[number], config.seed)
     if turned:
         moving = directions(seen, shortest)
         moving = moving[moving.any(axis=1)]
@@ -155,13 +156,6 @@ def fit_level(residuals: FloatArray, number: int, config: Config, shortest: floa
     used, codes = np.unique(unlabelled.codes(residuals), return_inverse=True)
     mixture = Mixture(*(part[used.tolist()] for part in unlabelled.mixture))
     return Level(view, mixture, member_means(residuals, codes, len(used))), codes.astype(np.int64)
-
-
-def sample(residuals: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
-    """At most ``size`` rows, in their order."""
-    if len(residuals) <= size:
-        return residuals
-    return residuals[np.sort(rng.choice(len(residuals), size, replace=False, shuffle=False))]
 
 
 def view_of(seen: FloatArray, dimension: int, shortest: float) -> View:

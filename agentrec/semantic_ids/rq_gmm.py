@@ -8,7 +8,8 @@ likeliest component, in fitting as in encoding. How we differ from the paper:
   ``pca_dimension`` widest directions of *its* residuals; codes come from there, code vectors have all D dimensions.
 - A code's vector is the mean residual of the training vectors that carry it, not the soft mean of its component: the
   likeliest component need not be the nearest, and with soft means a level may raise the error of training vectors.
-  With means of members it cannot, ``decode`` is a sum of code vectors, and fewer levels give a coarser vector.
+  With means of members it cannot, and fewer levels give a coarser vector. Whole codes are decoded by codebooks that
+  were then fitted together (``joint``), as in `agentrec.semantic_ids.rq_kmeans`.
 - From the second level on, the directions of residuals are modelled (``normalise_residuals``), for even codes and
   fewer collisions, as in `agentrec.semantic_ids.rq_kmeans`. The first level sees the vectors as they are.
 - Variances are drawn a little towards the common one (``variance_prior``), and posteriors are sharpened while fitting
@@ -29,10 +30,11 @@ from agentrec.core.artefact import Arrays, Artefact, plain
 from agentrec.core.config import from_mapping, setting
 from agentrec.core.errors import ArtefactError, ConfigError, DataError, DataWarning, require
 from agentrec.core.types import FloatArray, IntArray
-from agentrec.semantic_ids.kmeans import check_vectors
+from agentrec.semantic_ids.kmeans import check_vectors, sample
 from agentrec.semantic_ids.mixture_level import Level, fit_level, level_of, one_thread, parts
-from agentrec.semantic_ids.residual import decode_sum, encode_levels
+from agentrec.semantic_ids.residual import decode_sum, encode_levels, fit_jointly
 
+JOINT = 256  # vectors per code from which codebooks are fitted together, at most
 NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
 
 
@@ -54,6 +56,7 @@ class Config:
     points_per_code: int = setting(64, "fit a level to at most this many vectors per code, drawn by seed")
     n_init: int = setting(1, "starts per level, of which the one that EM takes highest is kept")
     start_iter: int = setting(20, "Lloyd iterations of the k-means start, at most")
+    joint: bool = setting(True, "decode whole codes by codebooks fitted together, for less error and the same codes")
     max_iter: int = setting(30, "EM iterations per level, at most")
     tolerance: float = setting(0.001, "stop when the log likelihood per vector rises by less")
     device: str = setting("cpu", "torch device that fits and encodes")
@@ -119,6 +122,7 @@ class RQGMM(Artefact):
         require("torch", "train")
         self.config = config or Config()
         self._levels: list[Level] = []
+        self._joint: list[FloatArray] = []
 
     def fit(self, vectors: FloatArray) -> Self:
         """Learn the mixtures: (N, D) float32.
@@ -129,8 +133,9 @@ class RQGMM(Artefact):
         Raises:
             DataError: the vectors are not (N, D) finite numbers.
         """
-        residuals = check_vectors(vectors).copy()
-        self._levels = []
+        table = check_vectors(vectors)
+        residuals = table.copy()
+        self._levels, self._joint = [], []
         shortest = NOTHING * float(np.linalg.norm(residuals, axis=1).max())
         with one_thread():
             for number in range(self.config.num_levels):
@@ -138,6 +143,10 @@ class RQGMM(Artefact):
                 self._levels.append(level)
                 for rows in parts(len(residuals)):
                     residuals[rows] -= level.codebook[codes[rows]]
+            del residuals
+            if self.config.joint:
+                few = sample(table, JOINT * max(self.config.sizes), self.config.seed)
+                self._joint = fit_jointly(few, self.encode(few), self.codebooks)
         self._tell_small_levels()
         return self
 
@@ -153,7 +162,7 @@ class RQGMM(Artefact):
 
     @property
     def codebooks(self) -> list[FloatArray]:
-        """L arrays (K_l, D) float32.
+        """L arrays (K_l, D) float32, nested: each for what the levels before it left.
 
         Raises:
             DataError: `fit` was not called.
@@ -177,7 +186,8 @@ class RQGMM(Artefact):
         Raises:
             DataError: the codes have another shape, or lie outside their level.
         """
-        return decode_sum(codes, self.codebooks)
+        whole = self._joint and np.ndim(codes) == 2 and np.shape(codes)[1] == len(self._joint)
+        return decode_sum(codes, self._joint if whole else self.codebooks)
 
     def soft_codes(self, vectors: FloatArray, level: int, top: int = 8) -> SoftCodes:
         """How likely each code of a level is, for what the codes of the levels before it left of the vectors.
@@ -204,7 +214,7 @@ class RQGMM(Artefact):
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Config and arrays for saving."""
-        arrays: Arrays = {}
+        arrays: Arrays = {f"joint.{number}": book for number, book in enumerate(self._joint)}
         for number, level in enumerate(self._levels):
             arrays |= level.arrays(str(number))
         return plain(self.config), arrays
@@ -218,9 +228,10 @@ class RQGMM(Artefact):
         """
         quantiser = cls(from_mapping(Config, config))
         try:
-            quantiser._levels = [
-                level_of(arrays, str(number), quantiser.config.device) for number in range(quantiser.config.num_levels)
-            ]
+            numbers = range(quantiser.config.num_levels)
+            quantiser._levels = [level_of(arrays, str(number), quantiser.config.device) for number in numbers]
+            if quantiser.config.joint:
+                quantiser._joint = [arrays[f"joint.{number}"] for number in numbers]
         except KeyError as error:
             raise ArtefactError(
                 f"the saved rq_gmm lacks {error}; it was not fitted or is incomplete, so fit it again"

@@ -24,6 +24,7 @@ from agentrec.semantic_ids.diagonal_mixture import (
     log_prior,
     maximise,
     moments,
+    most_likely,
     split_heaviest,
     start_at,
 )
@@ -148,6 +149,37 @@ def test_float32_follows_float64() -> None:
     np.testing.assert_allclose(wide.mixture.means, narrow.mixture.means, atol=1e-3)
     np.testing.assert_allclose(wide.mixture.variances, narrow.mixture.variances, atol=1e-3)
     assert narrow.mixture.means.dtype == torch.float64
+
+
+@given(seed=st.integers(0, 10_000), scale=st.sampled_from([1e-6, 1.0, 1e6]))
+@settings(max_examples=30, deadline=None)
+def test_the_most_likely_is_that_of_float64(seed: int, scale: float) -> None:
+    points, _ = groups(seed, size=500)
+    mixture = random_mixture(seed, size=40)
+    scaled = mixture._replace(means=mixture.means * scale, variances=mixture.variances * scale**2)
+    slow = log_densities(points * scale, scaled)
+    found = most_likely(points * scale, scaled)
+    assert torch.equal(found[:50], torch.cat([most_likely(row[None] * scale, scaled) for row in points[:50]]))
+    np.testing.assert_allclose(slow.gather(1, found[:, None])[:, 0], slow.amax(dim=1), rtol=1e-12)
+
+
+def test_points_that_are_nearly_as_likely_under_two_components_are_told_apart() -> None:
+    mixture = Mixture(
+        torch.zeros(2, dtype=torch.float64),
+        torch.tensor([[-1.0], [1.0]], dtype=torch.float64),
+        torch.ones((2, 1), dtype=torch.float64),
+    )
+    points = 1e-9 * torch.arange(-50, 51, dtype=torch.float64)[:, None]
+    assert most_likely(points, mixture).tolist() == [0] * 51 + [1] * 50
+
+
+def test_points_beyond_float32_belong_to_the_widest_component() -> None:
+    means, variances = (
+        torch.zeros((3, 1), dtype=torch.float64),
+        torch.tensor([[1.0], [9.0], [4.0]], dtype=torch.float64),
+    )
+    mixture = Mixture(torch.zeros(3, dtype=torch.float64), means, variances)
+    assert most_likely(torch.tensor([[-1e25], [0.0], [1e100]], dtype=torch.float64), mixture).tolist() == [1, 0, 1]
 
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
