@@ -12,6 +12,7 @@ import numpy as np
 from agentrec.core.errors import ArtefactError, DataError
 from agentrec.core.provenance import versions
 from agentrec.core.types import IntArray
+from agentrec.pipeline.collaborative import vectors_of_items
 from agentrec.pipeline.semantic_ids import (
     Described,
     SemanticIDs,
@@ -23,7 +24,6 @@ from agentrec.pipeline.semantic_ids import (
 from agentrec.semantic_ids.collisions import Problem
 from agentrec.semantic_ids.extend import extend, take
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-from agentrec.vectors.item_vectors import checked_vectors
 
 
 def extend_semantic_ids(
@@ -69,7 +69,7 @@ def extend_semantic_ids(
             f"the data set lacks {len(gone)} of {len(known)} items of {folder}, for example {gone[0]!r}; expected all "
             "of them, or missing='remove'"
         )
-    table = checked_vectors(encoder, dataset.require_texts(made.get("text_columns")))
+    table = vectors_of_items(encoder, dataset.require_texts(made.get("text_columns")), ids)
     problem = problem_of(quantiser, table, ids)
     rows = np.array([row for row, item in enumerate(ids) if item not in known], np.int64)
     if len(rows):

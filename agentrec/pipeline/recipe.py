@@ -55,8 +55,10 @@ class Sids:
     codebook_size: int | None = setting(None, "codes per level; by default it suits the size of the catalogue")
     text_columns: list[str] | None = field(default=None, metadata={"help": "text columns that describe an item"})
     collisions: str = setting("append", "policy of agentrec.semantic_ids.collisions")
+    collaborative: str = setting("none", "fusion with training histories: none, concat, aligned or smooth")
     settings: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "further settings of vectors, quantiser and collisions, by these names"}
+        default_factory=dict,
+        metadata={"help": "further settings of vectors, quantiser, collisions, fusion and signal, by these names"},
     )
     index: str | None = setting(None, "import this index.json instead of fitting")
 

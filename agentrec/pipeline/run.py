@@ -25,6 +25,7 @@ from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, leave_one_out
 from agentrec.evaluation.ranking import evaluate
 from agentrec.evaluation.result import Result
+from agentrec.pipeline.collaborative import identity
 from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe, Sids
 from agentrec.pipeline.semantic_ids import fit_semantic_ids, import_semantic_ids
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
@@ -90,8 +91,8 @@ class Run:
         self.step("data", dataset.fingerprint, dataset.save_pretrained)
         return dataset
 
-    def sids(self, name: str, want: Sids, dataset: Dataset) -> SIDVocabulary:
-        """Fit or import semantic IDs."""
+    def sids(self, name: str, want: Sids, dataset: Dataset, split: Split) -> SIDVocabulary:
+        """Fit or import semantic IDs; of the split, a fusion reads the training histories."""
         seed = self.recipe.seed
 
         def make(folder: Path) -> None:
@@ -99,13 +100,13 @@ class Run:
                 import_semantic_ids(dataset, want.index).save_pretrained(folder)
                 return
             settings = {name: value for name, value in plain(want).items() if name != "index"}
-            fit_semantic_ids(dataset, **settings, seed=seed, progress=self.progress).save(folder)
+            fit_semantic_ids(dataset, split=split, **settings, seed=seed, progress=self.progress).save(folder)
 
         index = None if want.index is None else json_hash(read_json(want.index))
         code = code_hash("semantic_ids", "vectors")  # fitting is quick; what is trained on the same codes is kept
-        return SIDVocabulary.from_pretrained(
-            self.step(name, [want.chosen(), index, seed, dataset.fingerprint, code], make)
-        )
+        key = [want.chosen(), index, seed, dataset.fingerprint, code]
+        signal = identity(want.collaborative, split, want.settings)
+        return SIDVocabulary.from_pretrained(self.step(name, key if signal is None else [*key, signal], make))
 
     def recommender(self, label: str, method: Method, dataset: Dataset, split: Split) -> Recommender:
         """Train one recommender, or open it where it is already trained."""
@@ -124,7 +125,7 @@ class Run:
 
         config = from_mapping(sft.Config, method.config)
         want = replace(self.recipe.sids, **method.sids)
-        vocabulary = self.sids(f"{label}-sids" if method.sids else "sids", want, dataset)
+        vocabulary = self.sids(f"{label}-sids" if method.sids else "sids", want, dataset, split)
         training = {"seed": self.recipe.seed, **method.training}
 
         def make(folder: Path) -> None:

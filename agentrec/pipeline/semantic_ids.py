@@ -1,5 +1,7 @@
 """Texts to semantic IDs: item vectors, a quantiser, collisions, the vocabulary.
 
+With ``collaborative``, the vectors hold too what training histories say (`agentrec.pipeline.collaborative`).
+
 The folder of fitted IDs holds all that made them, ``quantiser/`` and ``vectors/`` included, so that new items get IDs
 long after (`agentrec.pipeline.extend`).
 """
@@ -14,22 +16,32 @@ import numpy as np
 
 from agentrec.core.artefact import read_manifest
 from agentrec.core.config import from_mapping
-from agentrec.core.errors import ConfigError
+from agentrec.core.errors import ArtefactError, ConfigError
 from agentrec.core.files import whole_folder, write_json
 from agentrec.core.protocols import Quantiser, TextEncoder
 from agentrec.core.provenance import versions
 from agentrec.core.registry import Registry
 from agentrec.core.types import Catalogue, FloatArray
+from agentrec.pipeline.collaborative import (
+    NONE,
+    Trained,
+    check_collaborative,
+    fuse,
+    load_item_encoder,
+    saves,
+    vectors_of_items,
+)
+from agentrec.pipeline.collaborative import PARTS as FUSION_PARTS
 from agentrec.semantic_ids.collisions import Problem, Resolved, policy, solve
 from agentrec.semantic_ids.collisions.cost import cost
 from agentrec.semantic_ids.health import health
 from agentrec.semantic_ids.index_json import read_index, write_index
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-from agentrec.vectors.item_vectors import checked_vectors, fitted_vectors, load_encoder
+from agentrec.vectors.item_vectors import fitted_vectors
 
 REGISTRY = Registry("agentrec.semantic_ids")
 QUANTISER, VECTORS, HEALTH, INDEX = "quantiser", "vectors", "health.json", "index.json"
-PARTS = ("vectors", "quantiser", "collisions")
+PARTS = ("vectors", "quantiser", "collisions", *FUSION_PARTS)
 
 
 class Described(Protocol):
@@ -55,7 +67,7 @@ class SemanticIDs(NamedTuple):
         quantiser: the fitted quantiser; it encodes new items.
         vectors: (N, D) float32 item vectors.
         health: the report of `report_semantic_ids`.
-        encoder: the fitted text encoder; it gives new items vectors.
+        encoder: the fitted text encoder, with its fusion where there is one; it gives new items vectors.
     """
 
     vocabulary: SIDVocabulary
@@ -73,7 +85,7 @@ class SemanticIDs(NamedTuple):
         with whole_folder(folder) as temporary:
             self.vocabulary.save_pretrained(temporary)
             self.quantiser.save_pretrained(temporary / QUANTISER)
-            if hasattr(self.encoder, "save_pretrained"):
+            if saves(self.encoder):
                 self.encoder.save_pretrained(temporary / VECTORS)
             write_json(temporary / HEALTH, self.health)
             write_index(self.vocabulary, temporary / INDEX)
@@ -88,11 +100,13 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     codebook_size: int | None = None,
     text_columns: Sequence[str] | None = None,
     collisions: str = "append",
+    collaborative: str = NONE,
+    split: Trained | None = None,
     seed: int = 0,
     progress: bool = False,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> SemanticIDs:
-    """Give every item of a data set a semantic ID of its own, by its text.
+    """Give every item of a data set a semantic ID of its own, by its text, and by training histories if asked.
 
     Args:
         dataset: a data set whose items have texts.
@@ -103,17 +117,25 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
         text_columns: which text columns describe an item, all by default.
         collisions: what happens to items that share all their codes: a policy of `agentrec.semantic_ids.collisions`
             that leaves rows distinct; item ids are the business keys.
-        seed: of vectors and quantiser.
+        collaborative: ``"none"``, or how text vectors are fused with who is bought with whom: a fusion of
+            `agentrec.vectors.fusion`.
+        split: of this data set, needed by a fusion, which reads its training histories and nothing else.
+        seed: of vectors, SVD and quantiser.
         progress: show progress bars.
-        settings: further settings of the methods, ``{"vectors": {}, "quantiser": {}, "collisions": {}}``; those of the
-            quantiser win over the ones above.
+        settings: further settings of the methods, ``{"vectors": {}, "quantiser": {}, "collisions": {}, "fusion": {},
+            "signal": {}}``, the last one of `agentrec.pipeline.collaborative.Source`; those of the quantiser win over
+            the ones above.
+
+    Warns:
+        DataWarning: a fusion has items of which training histories say nothing.
 
     Raises:
-        DataError: the items have no usable texts.
+        DataError: the items have no usable texts, or the split is of other data.
         UnknownNameError: no method has that name.
-        ConfigError: a setting is unknown or out of range.
+        ConfigError: a setting is unknown or out of range, or a fusion is asked for without a split.
     """
     _check_parts(settings or {}, collisions)
+    check_collaborative(collaborative, split, dataset.fingerprint, settings or {})
     module = REGISTRY.module(quantiser)
     more = {part: dict((settings or {}).get(part, {})) for part in PARTS}
     size = suitable_codebook_size(len(dataset.catalogue)) if codebook_size is None else codebook_size
@@ -121,6 +143,10 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     fitted = module.METHOD(from_mapping(module.Config, {**basic, **more["quantiser"]}))
     texts = dataset.require_texts(text_columns)
     encoder, table = fitted_vectors(texts, vectors, more["vectors"], seed=seed, progress=progress)
+    signal = None
+    if split is not None and collaborative != NONE:
+        ids = dataset.catalogue.ids
+        encoder, table, signal = fuse(encoder, table, ids, name=collaborative, split=split, settings=more, seed=seed)
     fitted.fit(table)
     problem = problem_of(fitted, table, dataset.catalogue.ids)
     resolved = solve(problem, collisions, more["collisions"])
@@ -128,7 +154,8 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     made = {"data": dataset.fingerprint, "vectors": vectors, "quantiser": quantiser, "collisions": collisions}
     columns = None if text_columns is None else list(text_columns)
     shape = {"num_levels": problem.num_levels, "num_semantic": resolved.num_semantic}
-    provenance = {**made, "text_columns": columns, "settings": more, "versions": versions(), **basic, **shape}
+    known = {"text_columns": columns, "collaborative": collaborative, "signal": signal, "settings": more}
+    provenance = {**made, **known, "versions": versions(), **basic, **shape}
     fitted.stamp(provenance)
     vocabulary.stamp(provenance)
     report = report_of(vocabulary, fitted, table, problem)
@@ -176,7 +203,7 @@ def _check_parts(settings: Mapping[str, Any], collisions: str) -> None:
     unknown = sorted(set(settings) - set(PARTS))
     if unknown:
         raise ConfigError(
-            f"settings of semantic IDs have the part {unknown[0]!r}; expected vectors, quantiser or collisions"
+            f"settings of semantic IDs have the part {unknown[0]!r}; expected {', '.join(PARTS[:-1])} or {PARTS[-1]}"
         )
     if collisions == "keep":
         raise ConfigError(
@@ -208,7 +235,7 @@ def load_text_encoder(folder: str | Path) -> TextEncoder | None:
         UnknownNameError: this installation lacks its method.
     """
     place = Path(folder) / VECTORS
-    return load_encoder(place) if place.is_dir() else None
+    return load_item_encoder(place) if place.is_dir() else None
 
 
 def report_semantic_ids(
@@ -223,7 +250,7 @@ def report_semantic_ids(
         vocabulary: the semantic IDs.
         dataset: their data set, for reconstruction and neighbours.
         quantiser: what fitted them, for reconstruction and the codes before collisions were resolved.
-        encoder: what made the item vectors; without it, they are made as they were for fitting.
+        encoder: what made the item vectors; without it, they are made as they were for fitting, if from texts alone.
 
     Returns:
         As `agentrec.semantic_ids.health.health`, of the codes before collisions were resolved where these are known
@@ -231,7 +258,7 @@ def report_semantic_ids(
         (`agentrec.semantic_ids.collisions.cost.cost` and the name of the policy), else None.
 
     Raises:
-        ArtefactError: the data set has other items.
+        ArtefactError: the data set has other items, or the vectors need an encoder that was not given.
     """
     made = vocabulary.provenance
     if dataset is None:
@@ -239,11 +266,16 @@ def report_semantic_ids(
         return {**health(None, codes, None if quantiser is None else quantiser.codebooks), "resolution": None}
     vocabulary.matches(dataset.catalogue.ids)
     texts = dataset.require_texts(made.get("text_columns"))
+    if encoder is None and made.get("collaborative", NONE) != NONE:
+        raise ArtefactError(
+            f"the semantic IDs were fitted with collaborative {made['collaborative']!r} and no encoder was given; "
+            "expected the one saved beside them, by load_text_encoder(folder)"
+        )
     if encoder is None:
         method, settings = made.get("vectors", "tfidf_svd"), made.get("settings", {}).get("vectors")
         table = fitted_vectors(texts, method, settings, seed=made.get("seed", 0))[1]
     else:
-        table = checked_vectors(encoder, texts)
+        table = vectors_of_items(encoder, texts, dataset.catalogue.ids)
     if quantiser is not None:
         return report_of(vocabulary, quantiser, table, problem_of(quantiser, table, dataset.catalogue.ids))
     codes = vocabulary.codes[:, : made.get("num_levels", vocabulary.num_levels)]

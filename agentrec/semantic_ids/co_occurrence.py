@@ -19,16 +19,17 @@ from agentrec.core.types import FloatArray, Histories
 from agentrec.semantic_ids.kmeans import check_vectors
 
 
-def co_occurrence(histories: Histories, num_items: int, window: int = 3) -> Any:
+def co_occurrence(histories: Histories, num_items: int, window: int = 3, *, directed: bool = False) -> Any:
     """Count how often two items lie within ``window`` steps of one history.
 
     Args:
         histories: of training alone.
         num_items: N.
         window: largest distance of a pair; 1 counts direct neighbours.
+        directed: row i, column j counts j after i alone, rather than both orders.
 
     Returns:
-        (N, N) scipy `csr_array` of float32, symmetric, nothing on the diagonal.
+        (N, N) scipy `csr_array` of float32, symmetric unless ``directed``, nothing on the diagonal.
 
     Raises:
         ConfigError: the window is below 1.
@@ -54,7 +55,7 @@ def co_occurrence(histories: Histories, num_items: int, window: int = 3) -> Any:
         real = (owners[:-distance] == owners[distance:]) & (earlier != later)
         places = (earlier[real], later[real])
         graph = graph + coo_array((np.ones(int(real.sum()), np.float32), places), shape=graph.shape).tocsr()
-    return csr_array(graph + graph.T)
+    return csr_array(graph if directed else graph + graph.T)
 
 
 def smooth(vectors: FloatArray, graph: Any, alpha: float = 0.3, steps: int = 3) -> FloatArray:
