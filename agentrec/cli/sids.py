@@ -36,10 +36,17 @@ def fit_ids(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes 
         str, typer.Option(help="Items that share all codes: append, next_best, zero_collision, sinkhorn or hash.")
     ] = "append",
     collision_set: Settings = None,
+    collaborative: Annotated[
+        str,
+        typer.Option(
+            help="Fuse texts with who buys what with what, by every user's items but the last two: none, concat, "
+            "aligned or smooth."
+        ),
+    ] = "none",
     seed: Annotated[int, typer.Option(help="Seed of vectors and quantiser.")] = 0,
     json_: JsonFlag = False,
 ) -> None:
-    """Give every item of a data set a semantic ID, by its text.
+    """Give every item of a data set a semantic ID, by its text, and by training histories where they are asked for.
 
     Writes the vocabulary, the quantiser, what made the item vectors, health.json and index.json.
 
@@ -48,16 +55,20 @@ def fit_ids(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes 
         agentrec sids fit --data DATA --out runs/sids
     """
     from agentrec.data.load import load_dataset
+    from agentrec.data.split import leave_one_out
     from agentrec.pipeline.semantic_ids import fit_semantic_ids
 
+    dataset = load_dataset(data)
     found = fit_semantic_ids(
-        load_dataset(data),
+        dataset,
         vectors=vectors,
         quantiser=quantiser,
         num_levels=levels,
         codebook_size=codebook_size,
         text_columns=text_column,
         collisions=collisions,
+        collaborative=collaborative,
+        split=None if collaborative == "none" else leave_one_out(dataset),
         seed=seed,
         progress=not json_,
         settings={"collisions": _pairs(collision_set)},
