@@ -122,7 +122,9 @@ def test_codes_without_collisions_get_no_further_level() -> None:
 def test_names_and_settings_are_checked() -> None:
     with pytest.raises(UnknownNameError, match="rq_kmeans"):
         fit_semantic_ids(Items(5), quantiser="rq_magic")
-    with pytest.raises(ConfigError, match="the part 'quantizer'; expected vectors, quantiser, collisions, fusion or signal"):
+    with pytest.raises(
+        ConfigError, match="the part 'quantizer'; expected vectors, quantiser, collisions, fusion or signal"
+    ):
         fit_semantic_ids(Items(5), settings={"quantizer": {}})
     with pytest.raises(ConfigError, match="'num_levels' is 0"):
         fit_semantic_ids(Items(5), num_levels=0)
