@@ -148,18 +148,25 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
         ids = dataset.catalogue.ids
         encoder, table, signal = fuse(encoder, table, ids, name=collaborative, split=split, settings=more, seed=seed)
     fitted.fit(table)
-    problem = problem_of(fitted, table, dataset.catalogue.ids)
-    resolved = solve(problem, collisions, more["collisions"])
-    vocabulary = SIDVocabulary(resolved.codes, resolved.level_sizes, dataset.catalogue.ids)
-    made = {"data": dataset.fingerprint, "vectors": vectors, "quantiser": quantiser, "collisions": collisions}
     columns = None if text_columns is None else list(text_columns)
+    made = {"data": dataset.fingerprint, "vectors": vectors, "quantiser": quantiser, "collisions": collisions, **basic}
+    made |= {"text_columns": columns, "collaborative": collaborative, "signal": signal, "settings": more}
+    vocabulary, report = _coded(fitted, table, dataset.catalogue.ids, made)
+    return SemanticIDs(vocabulary, fitted, table, report, encoder)
+
+
+def _coded(
+    fitted: Any, table: FloatArray, ids: Sequence[str], made: dict[str, Any]
+) -> tuple[SIDVocabulary, dict[str, Any]]:
+    """The vocabulary of a fitted quantiser, collisions resolved, and its report; both say how they were made."""
+    problem = problem_of(fitted, table, ids)
+    resolved = solve(problem, made["collisions"], made["settings"]["collisions"])
+    vocabulary = SIDVocabulary(resolved.codes, resolved.level_sizes, ids)
     shape = {"num_levels": problem.num_levels, "num_semantic": resolved.num_semantic}
-    known = {"text_columns": columns, "collaborative": collaborative, "signal": signal, "settings": more}
-    provenance = {**made, **known, "versions": versions(), **basic, **shape}
+    provenance = {**made, "versions": versions(), **shape}
     fitted.stamp(provenance)
     vocabulary.stamp(provenance)
-    report = report_of(vocabulary, fitted, table, problem)
-    return SemanticIDs(vocabulary, fitted, table, report, encoder)
+    return vocabulary, report_of(vocabulary, fitted, table, problem)
 
 
 def problem_of(quantiser: Any, table: FloatArray, item_ids: Sequence[str]) -> Problem:
