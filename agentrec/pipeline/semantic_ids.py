@@ -143,22 +143,20 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
     fitted = module.METHOD(from_mapping(module.Config, {**basic, **more["quantiser"]}))
     texts = dataset.require_texts(text_columns)
     encoder, table = fitted_vectors(texts, vectors, more["vectors"], seed=seed, progress=progress)
-    signal = None
+    signal, ids = None, dataset.catalogue.ids
     if split is not None and collaborative != NONE:
-        ids = dataset.catalogue.ids
         encoder, table, signal = fuse(encoder, table, ids, name=collaborative, split=split, settings=more, seed=seed)
     fitted.fit(table)
     columns = None if text_columns is None else list(text_columns)
     made = {"data": dataset.fingerprint, "vectors": vectors, "quantiser": quantiser, "collisions": collisions, **basic}
     made |= {"text_columns": columns, "collaborative": collaborative, "signal": signal, "settings": more}
-    vocabulary, report = _coded(fitted, table, dataset.catalogue.ids, made)
-    return SemanticIDs(vocabulary, fitted, table, report, encoder)
+    return SemanticIDs(*_coded(fitted, table, ids, made), encoder)
 
 
 def _coded(
     fitted: Any, table: FloatArray, ids: Sequence[str], made: dict[str, Any]
-) -> tuple[SIDVocabulary, dict[str, Any]]:
-    """The vocabulary of a fitted quantiser, collisions resolved, and its report; both say how they were made."""
+) -> tuple[SIDVocabulary, Any, FloatArray, dict[str, Any]]:
+    """Vocabulary with collisions resolved, quantiser, vectors and report of `SemanticIDs`; all say how they were made."""
     problem = problem_of(fitted, table, ids)
     resolved = solve(problem, made["collisions"], made["settings"]["collisions"])
     vocabulary = SIDVocabulary(resolved.codes, resolved.level_sizes, ids)
@@ -166,7 +164,7 @@ def _coded(
     provenance = {**made, "versions": versions(), **shape}
     fitted.stamp(provenance)
     vocabulary.stamp(provenance)
-    return vocabulary, report_of(vocabulary, fitted, table, problem)
+    return vocabulary, fitted, table, report_of(vocabulary, fitted, table, problem)
 
 
 def problem_of(quantiser: Any, table: FloatArray, item_ids: Sequence[str]) -> Problem:
