@@ -156,7 +156,7 @@ def fit_semantic_ids(  # noqa: PLR0913 - flat keywords, every one with a default
 def _coded(
     fitted: Any, table: FloatArray, ids: Sequence[str], made: dict[str, Any]
 ) -> tuple[SIDVocabulary, Any, FloatArray, dict[str, Any]]:
-    """Vocabulary with collisions resolved, quantiser, vectors and report of `SemanticIDs`; all say how they were made."""
+    """Vocabulary with collisions resolved, quantiser, vectors and report of `SemanticIDs`, with how they were made."""
     problem = problem_of(fitted, table, ids)
     resolved = solve(problem, made["collisions"], made["settings"]["collisions"])
     vocabulary = SIDVocabulary(resolved.codes, resolved.level_sizes, ids)
