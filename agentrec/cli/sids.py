@@ -1,14 +1,19 @@
-"""``agentrec sids``: fit semantic IDs by item texts, extend, import, export and report them."""
+"""``agentrec sids``: fit semantic IDs by item texts, extend, import, export, report and compare them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Semantic IDs: fit them by item texts, extend, import, export, report.")
+from agentrec.cli import sids_compare
+
+app = typer.Typer(
+    no_args_is_help=True, help="Semantic IDs: fit them by item texts, extend, import, export, report, compare."
+)
 
 Data = Annotated[str, typer.Option(help="Data set: a folder or a file, or 'shop'.")]
 Out = Annotated[Path, typer.Option(help="Folder to write; one of that name is replaced.")]
@@ -159,23 +164,29 @@ def export_ids(
 @app.command("report")
 def report_ids(
     sids: Sids,
-    data: Annotated[str | None, typer.Option(help="Their data set, for reconstruction error and neighbours.")] = None,
+    data: Annotated[str | None, typer.Option(help="Their data set, for names, neighbours and categories.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Items table, where the data set does not hold its own.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; default: report/ in that of the IDs.")] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """Report use of codes, collisions and, with the data set, reconstruction error and neighbours.
+    """Report use of codes, collisions and, with the data set, what items with the same codes have in common.
+
+    Writes health.json and report.html, a page with a tree map that says in words what the codes mean.
 
     Example:
 
         agentrec sids report --sids runs/sids --data DATA
     """
     from agentrec.data.load import load_dataset
-    from agentrec.pipeline.semantic_ids import load_quantiser, load_text_encoder, report_semantic_ids
+    from agentrec.pipeline.semantic_ids import load_quantiser, load_text_encoder
+    from agentrec.pipeline.sid_report.report import describe
     from agentrec.semantic_ids.vocabulary import SIDVocabulary
 
     vocabulary = SIDVocabulary.from_pretrained(sids)
-    dataset = None if data is None else load_dataset(data)
-    report = report_semantic_ids(vocabulary, dataset, load_quantiser(sids), load_text_encoder(sids))
-    _print(_summary(vocabulary, report, sids), json_)
+    dataset = None if data is None else load_dataset(data, items=items)
+    report = describe(vocabulary, dataset, load_quantiser(sids), load_text_encoder(sids))
+    page = report.write(sids / "report" if out is None else out)
+    _print({**_summary(vocabulary, report.health, sids), "report": str(page)}, json_)
 
 
 def _pairs(values: list[str] | None) -> dict[str, Any]:
@@ -204,11 +215,10 @@ def _print(content: dict[str, Any], as_json: bool) -> None:
 
     console = Console(soft_wrap=True)
     for name, value in content.items():
-        if name not in ("levels", "group_histogram", "neighbours", "resolution") or not isinstance(value, (list, dict)):
+        if not isinstance(value, dict) and name != "levels":
             console.print(f"{name.replace('_', ' ')}: {_text(value)}", markup=False, highlight=False)
-    if isinstance(content.get("neighbours"), dict):
-        shared, chance = content["neighbours"]["shared"], content["neighbours"]["chance"]
-        console.print(f"neighbours with the same first code: {shared:.1%} (by chance {chance:.1%})", highlight=False)
+    for line in _against_chance(content):
+        console.print(line, markup=False, highlight=False)
     if isinstance(content.get("resolution"), dict):
         console.print(_resolution(content["resolution"]), markup=False, highlight=False)
     if isinstance(content.get("levels"), list):
@@ -216,6 +226,20 @@ def _print(content: dict[str, Any], as_json: bool) -> None:
         for number, level in enumerate(content["levels"], 1):
             table.add_row(str(number), *map(_text, level.values()))
         console.print(table)
+
+
+def _against_chance(content: dict[str, Any]) -> Iterator[str]:
+    """Lines about what items that share codes have in common."""
+    if (error := content.get("additive_error")) is not None:
+        yield f"error of means: {error['relative_error']:.3f} (by chance {error['chance']:.3f})"
+    for kind, what, key in (
+        ("neighbours", "neighbours with the same", "shared"),
+        ("categories", "items of the majority category by", "majority"),
+    ):
+        for row in (content.get(kind) or {}).get("prefixes", ()):
+            codes = "first code" if row["length"] == 1 else f"first {row['length']} codes"
+            chance = row["chance"] if key == "shared" else row[f"{key}_chance"]
+            yield f"{what} {codes}: {row[key]:.1%} (by chance {chance:.1%})"
 
 
 def _resolution(found: dict[str, Any]) -> str:
@@ -229,3 +253,6 @@ def _text(value: Any) -> str:
     if value is None:
         return "unknown"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+sids_compare.register(app)

@@ -59,8 +59,14 @@ def test_fit_report_export_and_import_agree(data: Path, tmp_path: Path) -> None:
     for key, value in json.loads((tmp_path / "sids" / "health.json").read_text()).items():
         assert fitted[key] == value
     report = run("report", "--sids", tmp_path / "sids", "--data", data)
-    assert report == fitted
-    assert run("report", "--sids", tmp_path / "sids")["neighbours"] is None
+    page = tmp_path / "sids" / "report" / "report.html"
+    assert report == {**fitted, "report": str(page)}  # the data has no categories
+    assert "hammer" in page.read_text(encoding="utf-8")
+    saved = json.loads(page.with_name("health.json").read_text())
+    assert {key: report[key] for key in saved} == saved
+    blind = run("report", "--sids", tmp_path / "sids", "--out", tmp_path / "blind")
+    assert blind["neighbours"] is None
+    assert sorted(file.name for file in (tmp_path / "blind").iterdir()) == ["health.json", "report.html"]
 
     run("export", "--sids", tmp_path / "sids", "--out", tmp_path / "index.json")
     assert (tmp_path / "index.json").read_bytes() == (tmp_path / "sids" / "index.json").read_bytes()
@@ -130,3 +136,38 @@ def test_items_come_and_go_and_the_others_keep_their_ids(data: Path, tmp_path: P
         run("extend", "--sids", tmp_path / "more", "--data", data, "--out", tmp_path / "less")
     shrunk = run("extend", "--sids", tmp_path / "more", "--data", data, "--out", tmp_path / "less", "--remove")
     assert (shrunk["new"], shrunk["removed"], shrunk["num_items"]) == (0, 3, 59)
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_ids_are_compared_and_what_cannot_be_read_is_told(data: Path, tmp_path: Path) -> None:
+    fit(data, tmp_path / "sids")
+    published = tmp_path / "published"
+    published.mkdir()
+    entries = json.loads((tmp_path / "sids" / "index.json").read_text())
+    (published / "good.json").write_text(json.dumps(entries))
+    (published / "short.json").write_text(json.dumps({key: entries[key] for key in list(entries)[1:]}))
+    options = (
+        "--data",
+        data,
+        "--sids",
+        f"mine={tmp_path / 'sids'}",
+        "--published",
+        published,
+        "--out",
+        tmp_path / "out",
+    )
+    found = run("compare", *options, "--quantisers", "rq_kmeans", "--collisions", "append,next_best")
+    rows = {row["name"]: row for row in found["rows"]}
+    assert set(rows) == {"mine", "good", "short", "rq_kmeans-append", "rq_kmeans-next_best"}
+    assert "1 of 60 items have no entry, for example 'i0'" in rows["short"]["error"]
+    assert found["budget"]["num_levels"] == 2
+    assert rows["rq_kmeans-next_best"]["health"]["collision_rate"] == 0 < rows["mine"]["health"]["collision_rate"]
+    files = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert files == ["compare.csv", "compare.html", "compare.json", "sids"]
+    table = CliRunner().invoke(app, ["compare", *map(str, options)], catch_exceptions=False)
+    assert "mean rank" in table.stdout
+    assert "not measured: short: " in table.stdout
+    for wrong in (["--data", data], ["--data", data, "--sids", "x=a.json,x=b.json"]):
+        with pytest.raises(ConfigError):
+            run("compare", *wrong, "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
