@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +31,14 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*arguments: object) -> dict[str, object]:
+def run(*arguments: object) -> dict[str, Any]:
     result = CliRunner().invoke(app, [*map(str, arguments), "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout.splitlines()[-1])
+    content: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return content
 
 
-def fit(data: Path, out: Path, *more: object) -> dict[str, object]:
+def fit(data: Path, out: Path, *more: object) -> dict[str, Any]:
     return run("fit", "--data", data, "--out", out, "--levels", 2, "--codebook-size", 8, *more)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -227,40 +225,3 @@ def test_without_data_the_page_shows_ids(tmp_path: Path) -> None:
     assert "What items with the same codes share" not in text
     with pytest.raises(ArtefactError, match="another catalogue"):
         describe(SIDVocabulary(np.arange(3)[:, None]), Items())
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on PATH; expected one to look at reports")
-    playwright = pytest.importorskip("playwright.sync_api")
-    off = ("gpu", "quic", "background-networking", "component-update", "sync")
-    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in off)]
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
-        opened.close()
-
-
-@pytest.mark.parametrize("size", [(390, 844, ".on-narrow"), (1280, 800, ".on-wide")])
-def test_in_a_browser_a_tile_opens_its_code(
-    browser: Any, report: SIDReport, tmp_path: Path, size: tuple[int, int, str]
-) -> None:
-    complaints: list[str] = []
-    page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme="dark")
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(report.write(tmp_path).as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    assert page.locator(".on-wide").is_visible() == (size[2] == ".on-wide")
-    page.locator(f"{size[2]} a.node[href='#code-2']").click()
-    panel = page.locator("#panel")
-    assert "<a_2>" in panel.inner_text()
-    assert "lamp number" in panel.inner_text()
-    page.keyboard.press("Escape")
-    assert not panel.is_visible()
-    page.fill("#words", "glue")
-    assert page.locator("#list > details:visible").count() == 1
-    assert complaints == []
-    page.close()
