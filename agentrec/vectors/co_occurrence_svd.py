@@ -74,10 +74,11 @@ def shifted_ppmi(graph: Any, shift: float = 1.0, context_power: float = 1.0) -> 
     pairs = coo_array(graph, dtype=np.float64)
     first, second = pairs.coords
     rows = np.asarray(pairs.sum(axis=1)).ravel()
-    columns = np.asarray(pairs.sum(axis=0)).ravel() ** context_power
+    columns = np.asarray(pairs.sum(axis=0)).ravel()
+    columns = np.where(columns > 0, columns**context_power, 0)
     real = pairs.data > 0
     first, second, counts = first[real], second[real], pairs.data[real]
-    values = np.log(counts) + np.log(columns.sum()) - np.log(rows[first] * columns[second]) - np.log(shift)
+    values = np.log(counts * (columns.sum() / shift) / (rows[first] * columns[second]))
     kept = values > 0
     return coo_array((values[kept], (first[kept], second[kept])), shape=pairs.shape).tocsr()
 
@@ -132,7 +133,7 @@ def _dimension(config: Config, items: int, directed: bool) -> int:
 def _role(side: Any, spectrum: Any, table: Any, power: float) -> Any:
     """U S^p, zeros for items that the directions do not hold: (N, C) float64."""
     whole = np.sqrt(np.asarray(table.multiply(table).sum(axis=1)).ravel())
-    held = np.linalg.norm(side * spectrum, axis=1) > HELD * whole
+    held = (whole > 0) & (np.linalg.norm(side * spectrum, axis=1) > HELD * whole)
     weights = np.where(spectrum > HELD**2 * spectrum[0], spectrum**power, 0)
     return np.where(held[:, None], side * weights, 0)
 

@@ -2,7 +2,7 @@
 
 APPNP (arXiv:1810.05997) pulls items that are bought together towards each other, in the space of the texts. An item
 without co-purchases keeps its vector, and so does a new one: it lies where texts alone put it, among neighbours that
-have moved.
+have moved. Items move within the space of the texts: where no text tells groups of buyers apart, they hardly separate.
 """
 
 from __future__ import annotations
