@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from agentrec.pipeline.sid_compare.compare import Comparing
 
+FILE_WIDTH = 140  # of a table that goes to a file or another program
+
 Data = Annotated[str, typer.Option(help="Data set: a folder or a file, or 'shop'.")]
 Out = Annotated[Path, typer.Option(help="Folder to write; what it holds of an earlier comparison is taken up.")]
 Items = Annotated[str | None, typer.Option(help="Items table, where the data set does not hold its own.")]
@@ -107,11 +109,12 @@ def _print(found: Comparing) -> None:
     from agentrec.pipeline.sid_compare.view import ranking
 
     ranked = ranking(found)
-    heads = ("semantic IDs", *ranked.heads)
-    table = Table(*(Column(head, overflow="fold") for head in heads), title="best first; * the best of a column")
+    heads = [Column("semantic IDs", no_wrap=True), *(Column(head, overflow="fold") for head in ranked.heads)]
+    table = Table(*heads, title="best first; * the best of a column", title_justify="left")
     for name, cells in ranked.rows:
         table.add_row(name, *(cell.text + ("*" if cell.best else "") for cell in cells))
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=FILE_WIDTH)).print(table)
     if compared := differences(found):
         columns = ("pair", "difference", "interval", "p", "verdict")
         print_table(columns, [[row[column] for column in columns] for row in compared], "NDCG@10, same users")
