@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CELLS = 1 << 19  # chunk size x K: log densities of a chunk stay in the processor's cache
 ROUNDING = 2e-6  # of log densities in float32, relative to the sum of their parts' sizes
+NOTHING = -60.0  # logs of posteriors stay above: 1e-26 changes no sum, and subnormal numbers are slow
 NONE = 1e-10  # a component with fewer points than this has no mean of its own
 
 
@@ -142,7 +143,7 @@ def moments(points: Tensor, mixture: Mixture, sharpness: float = 1.0) -> Moments
         features = _features(part)
         scores = features @ coefficients
         top = scores.amax(dim=1, keepdim=True)
-        scores.sub_(top).exp_()
+        scores.sub_(top).clamp_min_(NOTHING).exp_()
         evidence = scores.sum(dim=1, keepdim=True)  # 1 or more
         sums += (scores.T @ features.div_(evidence)).double()
         total += (top.double() + evidence.double().log()).sum()

@@ -24,7 +24,7 @@ from agentrec.semantic_ids.diagonal_mixture import (
     most_likely,
     start_at,
 )
-from agentrec.semantic_ids.kmeans import directions, distinct_rows, flat_centres, nearest, sample, spherical_centres
+from agentrec.semantic_ids.kmeans import directions, distinct_rows, flat_centres, nearest, spherical_centres
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -146,9 +146,9 @@ def fit_level(residuals: FloatArray, number: int, config: Config, shortest: floa
         The level, and the codes (N,) int64.
     """
     turned = config.normalise_residuals and number > 0
-    seen = sample(residuals, config.points_per_code * config.sizes[number], config.seed)
+    seen = residuals
     if turned:
-        moving = directions(seen, shortest)
+        moving = directions(residuals, shortest)
         moving = moving[moving.any(axis=1)]
         seen = moving if len(moving) else np.zeros_like(seen[:1])
     view = view_of(seen, config.pca_dimension, shortest if turned else -1.0)

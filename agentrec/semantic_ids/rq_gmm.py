@@ -34,7 +34,6 @@ from agentrec.semantic_ids.kmeans import check_vectors, sample
 from agentrec.semantic_ids.mixture_level import Level, fit_level, level_of, one_thread, parts
 from agentrec.semantic_ids.residual import decode_sum, encode_levels, fit_jointly
 
-JOINT = 256  # vectors per code from which codebooks are fitted together, at most
 NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
 
 
@@ -53,11 +52,11 @@ class Config:
         "weight of the common variance in each component's, against the points of a component of mean size; 0: none",
     )
     sharpness: float = setting(2.0, "power of the posteriors while fitting: 1 is EM, more is closer to hard codes")
-    points_per_code: int = setting(64, "fit a level to at most this many vectors per code, drawn by seed")
+    points_per_code: int = setting(256, "vectors per code to learn from, at most; the others are only encoded")
     n_init: int = setting(1, "starts per level, of which the one that EM takes highest is kept")
     start_iter: int = setting(20, "Lloyd iterations of the k-means start, at most")
     joint: bool = setting(True, "decode whole codes by codebooks fitted together, for less error and the same codes")
-    max_iter: int = setting(30, "EM iterations per level, at most")
+    max_iter: int = setting(20, "EM iterations per level, at most")
     tolerance: float = setting(0.001, "stop when the log likelihood per vector rises by less")
     device: str = setting("cpu", "torch device that fits and encodes")
     seed: int = setting(0, "seed of samples, starts and re-seeding")
@@ -133,20 +132,20 @@ class RQGMM(Artefact):
         Raises:
             DataError: the vectors are not (N, D) finite numbers.
         """
-        table = check_vectors(vectors)
+        table = sample(check_vectors(vectors), self.config.points_per_code * max(self.config.sizes), self.config.seed)
         residuals = table.copy()
+        all_codes = []
         self._levels, self._joint = [], []
         shortest = NOTHING * float(np.linalg.norm(residuals, axis=1).max())
         with one_thread():
             for number in range(self.config.num_levels):
                 level, codes = fit_level(residuals, number, self.config, shortest)
                 self._levels.append(level)
+                all_codes.append(codes)
                 for rows in parts(len(residuals)):
                     residuals[rows] -= level.codebook[codes[rows]]
-            del residuals
             if self.config.joint:
-                few = sample(table, JOINT * max(self.config.sizes), self.config.seed)
-                self._joint = fit_jointly(few, self.encode(few), self.codebooks)
+                self._joint = fit_jointly(table, np.stack(all_codes, axis=1), self.codebooks)
         self._tell_small_levels()
         return self
 
