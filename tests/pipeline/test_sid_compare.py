@@ -261,11 +261,11 @@ def test_a_generator_learns_from_planted_ids_and_is_kept(tmp_path: Path) -> None
     from agentrec.data.shop import Shop, ShopConfig
     from agentrec.pipeline.semantic_ids import fit_semantic_ids
 
-    dataset = Shop.generate(ShopConfig(num_users=600, num_items=200)).dataset
+    dataset = Shop.generate(ShopConfig(num_users=300, num_items=120)).dataset
     dataset.save_pretrained(tmp_path / "shop")
     good = fit_semantic_ids(dataset, num_levels=2).vocabulary
     entries = [Entry("random", "imported", shuffled(good, 0)), Entry("text", "fitted", good)]
-    training = Training(epochs=8.0, seeds=(0, 1))
+    training = Training(epochs=6.0, seeds=(0, 1))
     said: list[str] = []
     options: Any = {"data": tmp_path / "shop", "items": None, "out": tmp_path / "out", "reference": "random"}
     options["training"] = training
