@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from agentrec.core.errors import DataError
 from agentrec.core.files import whole_file
 from agentrec.core.types import IntArray
 from agentrec.semantic_ids.collisions import collision_rate, resolve
+from agentrec.semantic_ids.collisions.groups import groups, ranks
 from agentrec.semantic_ids.vocabulary import LETTERS, TOKEN, SIDVocabulary
 
 MAX_BYTES = 2**30
@@ -44,11 +46,12 @@ def read_index(
     entries = _read(Path(path))
     rows = _rows(path, entries, item_ids)
     codes = _codes(path, [(key, entries[key]) for key in rows])
-    shared = collision_rate(codes)
-    if shared > 0 and collisions == "error":
+    if collisions == "error" and (shared := collision_rate(codes)) > 0:
+        later = int(ranks(groups(codes)[0]).argmax())
+        first = int((codes == codes[later]).all(axis=1).argmax())
         raise DataError(
-            f"{path}: {shared:.1%} of {len(codes)} items share their codes with an earlier item; expected distinct "
-            "codes, so import it with collisions='append'"
+            f"{path}: {shared:.1%} of {len(codes)} items share their codes with an earlier item, for example "
+            f"{rows[later]!r} with {rows[first]!r}; expected distinct codes, so import it with collisions='append'"
         )
     vocabulary = SIDVocabulary(resolve(codes, "append"), item_ids=item_ids)
     return vocabulary.stamp({"index": Path(path).name, "num_levels": codes.shape[1], "collisions": collisions})
@@ -70,7 +73,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             f"{path} has {path.stat().st_size} bytes; expected at most {MAX_BYTES}, so check that it is an index file"
         )
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins)
+        entries = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=partial(_no_twins, path))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON ({error}); it looks truncated, so write or copy it again") from error
     if not isinstance(entries, dict) or not entries:
@@ -83,12 +86,12 @@ def _read(path: Path) -> Mapping[str, Any]:
     return entries
 
 
-def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_twins(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     entries = dict(pairs)
     if len(entries) < len(pairs):
         seen: set[str] = set()
         twin = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise DataError(f"the index holds item {twin!r} twice; expected each item once")
+        raise DataError(f"{path} holds item {twin!r} twice; expected each item once, so write or copy it again")
     return entries
 
 

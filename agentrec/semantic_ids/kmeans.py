@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentrec.core.errors import DataError
 from agentrec.core.rng import generator
@@ -18,6 +19,7 @@ CHUNK = 16_384
 BLOCK = 2048  # rows whose products with all centres stay in a processor's cache
 SETTLED = 1e-3  # stop when fewer points than this share change their centre
 ROUNDING = 1e-5  # of products in float32, relative to the lengths of the rows
+LARGEST = 1e15  # squares of larger values, summed, come near the end of float32
 STARTS_PER_CODE = 32  # points among which k-means++ chooses, for each centre
 
 
@@ -25,22 +27,39 @@ def check_vectors(vectors: Any, dimension: int | None = None) -> FloatArray:
     """Vectors as (N, D) float32.
 
     Raises:
-        DataError: not a table of finite numbers, no rows, or another dimension than expected.
+        DataError: not a table of numbers up to `LARGEST`, no rows, or another dimension than expected; the first row
+            that is wrong is named.
     """
-    table = np.asarray(vectors)
-    if table.ndim != 2 or table.size == 0 or not np.issubdtype(table.dtype, np.number):
+    table = _table(vectors)
+    if dimension is not None and table.shape[1] != dimension:
+        raise DataError(f"vectors have {table.shape[1]} dimensions; expected {dimension}, as in the vectors of fit")
+    for start in range(0, len(table), CHUNK):
+        usable = np.abs(table[start : start + CHUNK]) <= LARGEST  # not a number is no number below
+        if not usable.all():
+            row, column = (int(place) for place in np.argwhere(~usable)[0])
+            raise DataError(
+                f"vector {start + row} of {len(table)} holds {table[start + row, column]} in column {column}; expected "
+                f"finite numbers up to {LARGEST:g}, so check that row's text or the encoder"
+            )
+    return np.ascontiguousarray(table, dtype=np.float32)
+
+
+def _table(vectors: Any) -> NDArray[Any]:
+    """Anything as (N, D) real numbers.
+
+    Raises:
+        DataError: it is something else.
+    """
+    try:
+        table = np.asarray(vectors)
+    except ValueError as error:
+        raise DataError("vectors have rows of different lengths; expected (N, D) numbers") from error
+    real = np.issubdtype(table.dtype, np.integer) or np.issubdtype(table.dtype, np.floating)
+    if table.ndim != 2 or table.size == 0 or not real:
         raise DataError(
             f"vectors have shape {table.shape} and type {table.dtype}; expected (N, D) numbers, at least one row"
         )
-    if dimension is not None and table.shape[1] != dimension:
-        raise DataError(f"vectors have {table.shape[1]} dimensions; expected {dimension}, as in the vectors of fit")
-    bad = ~np.isfinite(table).all(axis=1)
-    if bad.any():
-        raise DataError(
-            f"{int(bad.sum())} of {len(table)} vectors hold values that are not finite, the first at row "
-            f"{int(bad.argmax())}; expected finite numbers, so check the texts or the encoder"
-        )
-    return np.ascontiguousarray(table, dtype=np.float32)
+    return table
 
 
 def directions(residuals: FloatArray, shortest: float) -> FloatArray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -35,7 +36,7 @@ class SIDVocabulary(Artefact):
         item_ids: the N item ids the rows belong to, to notice a catalogue that does not match.
 
     Raises:
-        DataError: two items share their codes, or a code lies outside its level.
+        DataError: two items share their codes or their id, or a code lies outside its level or is no integer.
 
     Example:
         >>> vocabulary = SIDVocabulary(np.array([[0, 1], [1, 0]]))
@@ -51,11 +52,13 @@ class SIDVocabulary(Artefact):
     def __init__(
         self, codes: IntArray, level_sizes: Sequence[int] | None = None, item_ids: Sequence[str] | None = None
     ) -> None:
-        self.codes: IntArray = np.ascontiguousarray(codes, dtype=np.int64)
-        if self.codes.ndim != 2 or self.codes.size == 0:
+        table = np.asarray(codes)
+        if table.ndim != 2 or table.size == 0 or not np.issubdtype(table.dtype, np.integer):
             raise DataError(
-                f"codes have shape {self.codes.shape}; expected (N, L) with at least one item and one level"
+                f"codes have shape {table.shape} and type {table.dtype}; expected (N, L) integers with at least one "
+                "item and one level"
             )
+        self.codes: IntArray = np.ascontiguousarray(table, dtype=np.int64)
         largest = self.codes.max(axis=0) + 1
         self.level_sizes: tuple[int, ...] = tuple(int(k) for k in (largest if level_sizes is None else level_sizes))
         self.item_ids: tuple[str, ...] | None = None if item_ids is None else tuple(item_ids)
@@ -71,11 +74,20 @@ class SIDVocabulary(Artefact):
             )
         if self.item_ids is not None and len(self.item_ids) != self.num_items:
             raise DataError(f"{len(self.item_ids)} item ids belong to {self.num_items} rows of codes; expected as many")
+        if self.item_ids is not None and len(set(self.item_ids)) != self.num_items:
+            twin = next(item for row, item in enumerate(self.item_ids) if self._index[item] != row)
+            raise DataError(f"the item id {twin!r} is given twice; expected another for each row of codes")
         unique = len(np.unique(self.codes, axis=0))
         if unique != self.num_items:
+            row = next(row for row, codes in enumerate(self.codes.tolist()) if self._item_of[tuple(codes)] != row)
+            other = self._item_of[tuple(self.codes[row].tolist())]
             raise DataError(
-                f"{self.num_items} items share {unique} distinct codes; expected one each, so resolve collisions first"
+                f"{self.num_items} items share {unique} distinct codes, {self._name(row)} and {self._name(other)} for "
+                f"example {self.codes[row].tolist()}; expected one each, so resolve collisions first"
             )
+
+    def _name(self, row: int) -> str:
+        return f"item {row}" if self.item_ids is None else f"item {self.item_ids[row]!r}"
 
     @property
     def num_items(self) -> int:
@@ -101,22 +113,68 @@ class SIDVocabulary(Artefact):
     def _item_of(self) -> dict[tuple[int, ...], int]:
         return {tuple(row): item for item, row in enumerate(self.codes.tolist())}
 
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {item: row for row, item in enumerate(self.item_ids or ())}
+
     @property
     def fingerprint(self) -> str:
         """A hash of codes and level sizes."""
         return array_hash(self.codes, np.array(self.level_sizes))
 
     def tokens(self, item: int) -> tuple[str, ...]:
-        """The L tokens of one item."""
+        """The L tokens of one item.
+
+        Raises:
+            DataError: there is no such item.
+        """
+        if not 0 <= item < self.num_items:
+            raise DataError(f"there is no item {item}; expected an index from 0 to {self.num_items - 1}")
         return tuple(f"<{LETTERS[level]}_{code}>" for level, code in enumerate(self.codes[item].tolist()))
 
     def text(self, item: int) -> str:
-        """The tokens of one item as one string."""
+        """The tokens of one item as one string; raises as `tokens`."""
         return "".join(self.tokens(item))
 
     def item(self, codes: Sequence[int]) -> int | None:
-        """The item of L codes, or None."""
+        """The item of L codes, or None where no item has them."""
         return self._item_of.get(tuple(int(code) for code in codes))
+
+    def items(self, codes: IntArray) -> IntArray:
+        """The items of codes: (n, L) int64 -> (n,) int64.
+
+        Raises:
+            DataError: codes are no (n, L) integers, or the first row that belongs to no item.
+        """
+        table = np.asarray(codes)
+        if table.ndim != 2 or table.shape[1] != self.num_levels or not np.issubdtype(table.dtype, np.integer):
+            raise DataError(
+                f"codes have shape {table.shape} and type {table.dtype}; expected (n, {self.num_levels}) integers"
+            )
+        found = [self._item_of.get(tuple(row), -1) for row in table.tolist()]
+        if -1 in found:
+            row = found.index(-1)
+            raise DataError(
+                f"row {row} has the codes {table[row].tolist()}, which no item has; expected codes of the "
+                f"{self.num_items} items, so decode within a constraint or skip such rows by item(codes)"
+            )
+        return np.array(found, np.int64)
+
+    def codes_of(self, item_ids: Sequence[str]) -> IntArray:
+        """The codes of items by their ids: n ids -> (n, L) int64.
+
+        Raises:
+            DataError: these semantic IDs know no item ids, or the first id that is none of theirs.
+        """
+        if self.item_ids is None:
+            raise DataError(f"these semantic IDs know no item ids; expected indexes from 0 to {self.num_items - 1}")
+        unknown = next((item for item in item_ids if item not in self._index), None)
+        if unknown is not None:
+            raise DataError(
+                f"item {unknown!r} has no semantic ID; expected one of the {self.num_items} items, such as "
+                f"{self.item_ids[0]!r}, so extend the semantic IDs by it first"
+            )
+        return self.codes[[self._index[item] for item in item_ids]]
 
     def parse(self, text: str) -> list[int]:
         """The items whose complete semantic IDs stand in a text, in order; anything else is skipped."""
@@ -182,11 +240,15 @@ class SIDVocabulary(Artefact):
         Raises:
             ArtefactError: another number of items, or other item ids.
         """
-        if len(item_ids) != self.num_items or (self.item_ids is not None and tuple(item_ids) != self.item_ids):
-            raise ArtefactError(
-                f"the semantic IDs belong to another catalogue ({self.num_items} items against {len(item_ids)}, or "
-                "other item ids); fit or import them for this data"
-            )
+        own = tuple(item_ids) if self.item_ids is None else self.item_ids
+        if len(item_ids) == self.num_items and tuple(item_ids) == own:
+            return
+        other = next((item for item, mine in zip_longest(item_ids, own) if item != mine), None)
+        named = "" if other is None else f", where {other!r} has another row or none"
+        raise ArtefactError(
+            f"the semantic IDs belong to another catalogue ({self.num_items} items against {len(item_ids)}{named}); "
+            "fit or import them for this data, or extend them"
+        )
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Config and arrays for saving."""

@@ -50,7 +50,7 @@ class QuantizerTests:
         """Make an unfitted quantiser."""
         raise NotImplementedError(f"{type(self).__name__} must override make()")
 
-    def fit(self, vectors: FloatArray) -> Any:
+    def fit(self, vectors: Any) -> Any:
         """A fitted quantiser; that levels came out smaller is no failure."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)
@@ -134,26 +134,66 @@ class QuantizerTests:
         assert (codes < [len(book) for book in quantiser.codebooks]).all()
         assert np.isfinite(quantiser.decode(codes)).all()
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_values_that_are_not_finite_are_refused(self, quantiser: Any, vectors: FloatArray, value: float) -> None:
-        """Neither fit nor encode accepts them."""
-        broken = vectors.copy()
+    def test_fewer_distinct_vectors_than_codes(self, vectors: FloatArray) -> None:
+        """It goes on with smaller levels and says so, and keeps the distinct vectors apart."""
+        table = np.repeat(vectors[:3], 20, axis=0)
+        with pytest.warns(DataWarning, match="too few or too alike for level sizes"):
+            quantiser = self.make().fit(table)
+        assert len(np.unique(quantiser.encode(table), axis=0)) == 3
+        assert len(quantiser.codebooks[0]) <= 3
+
+    def test_constant_columns(self, vectors: FloatArray) -> None:
+        """A column that is the same everywhere disturbs nothing, nor do vectors that are all the same."""
+        table = vectors.copy()
+        table[:, 2], table[:, 5] = 0, 7
+        quantiser = self.fit(table)
+        rebuilt = quantiser.decode(quantiser.encode(table))
+        assert ((table - rebuilt) ** 2).sum() < ((table - table.mean(axis=0)) ** 2).sum()
+        same = np.full((20, 6), 0.25, np.float32)
+        quantiser = self.fit(same)
+        assert len(np.unique(quantiser.encode(same), axis=0)) == 1
+        assert np.abs(quantiser.decode(quantiser.encode(same)) - same).max() < 0.1
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+    def test_values_that_are_no_use_are_refused(self, quantiser: Any, vectors: FloatArray, value: float) -> None:
+        """Neither fit nor encode accepts what is not finite, or is not in float32; both name the row."""
+        broken = vectors.astype(np.float64)
         broken[7, 3] = value
-        with pytest.raises(DataError):
-            self.fit(broken)
-        with pytest.raises(DataError):
-            quantiser.encode(broken)
+        for use in (self.fit, quantiser.encode):
+            with pytest.raises(DataError, match=r"\b7\b"):
+                use(broken)
 
     def test_wrong_shapes_are_refused(self, quantiser: Any, vectors: FloatArray) -> None:
-        """No rows, one dimension only, and another dimension than fitted."""
-        for wrong in (vectors[:0], vectors[0], vectors[:, :-1]):
-            with pytest.raises(DataError):
+        """No rows, one dimension only, no numbers, rows of different lengths."""
+        for wrong in (vectors[:0], vectors[0], vectors.astype(str), vectors * 1j, [[0.0] * 12, [0.0]]):
+            for use in (self.fit, quantiser.encode):
+                with pytest.raises(DataError):
+                    use(wrong)
+
+    def test_another_dimension_is_refused(self, quantiser: Any, vectors: FloatArray) -> None:
+        """Encoding names the dimension it got and the one of fit."""
+        for wrong, found in ((vectors[:, :-1], 11), (np.tile(vectors, 2), 24)):
+            with pytest.raises(DataError, match=rf"\b{found}\b.*\b12\b"):
                 quantiser.encode(wrong)
 
+    def test_unknown_codes_are_refused(self, quantiser: Any, vectors: FloatArray) -> None:
+        """Decoding names the first row whose code its level does not have, and takes nothing but (N, L) integers."""
+        codes = quantiser.encode(vectors[:4])
+        for code in (-1, len(quantiser.codebooks[1])):
+            wrong = codes.copy()
+            wrong[2, 1] = code
+            with pytest.raises(DataError, match=rf"row 2 has code {code} on level 2"):
+                quantiser.decode(wrong)
+        for wrong in (codes[0], codes + 0.5, np.tile(codes, 2)):
+            with pytest.raises(DataError):
+                quantiser.decode(wrong)
+
     def test_unfitted_use_is_refused(self, vectors: FloatArray) -> None:
-        """Encoding needs fit."""
+        """Encoding and decoding need fit."""
         with pytest.raises(DataError):
             self.make().encode(vectors)
+        with pytest.raises(DataError):
+            self.make().decode(np.zeros((1, 2), np.int64))
 
     def test_saved_and_loaded_it_is_the_same(self, quantiser: Any, vectors: FloatArray, tmp_path: Path) -> None:
         """Codes, codebooks and provenance come back exactly."""

@@ -92,13 +92,20 @@ def checked_vectors(encoder: TextEncoder, texts: Sequence[str]) -> FloatArray:
     """One vector per text by a fitted encoder: N texts -> (N, D) float32.
 
     Raises:
-        DataError: the encoder gave another number of rows, or values that are not finite.
+        DataError: the encoder gave another number of rows, or the first row whose values are not finite.
     """
-    vectors = encoder.encode(texts)
-    if vectors.shape[0] != len(texts) or not np.isfinite(vectors).all():
+    vectors, name = encoder.encode(texts), type(encoder).__name__
+    if vectors.ndim != 2 or vectors.shape[0] != len(texts):
         raise DataError(
-            f"{type(encoder).__name__} gave vectors of shape {vectors.shape} for {len(texts)} texts, or values that "
-            "are not finite; expected one finite row per text, so check the model"
+            f"{name} gave vectors of shape {vectors.shape} for {len(texts)} texts; expected one row per text, so check "
+            "the model"
+        )
+    bad = ~np.isfinite(vectors).all(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise DataError(
+            f"{name} gave {int(bad.sum())} of {len(texts)} texts vectors that are not finite, the first to row {row} "
+            f"({texts[row][:60]!r}); expected finite numbers, so check the model or that text"
         )
     return vectors
 

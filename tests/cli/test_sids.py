@@ -97,6 +97,36 @@ def test_people_get_a_table(data: Path, tmp_path: Path) -> None:
     assert "<a_" in result.stdout
 
 
+def test_an_index_of_other_items_names_the_item(data: Path, tmp_path: Path) -> None:
+    index = {f"i{item}": [f"<a_{item // 2}>", "<b_0>"] for item in range(60)}
+    text = json.dumps(index)
+    for content, message in (
+        (json.dumps({item: tokens for item, tokens in index.items() if item != "i7"}), "no entry, for example 'i7'"),
+        (json.dumps({**index, "i60": ["<a_0>", "<b_0>"]}), "no item in the catalogue, for example 'i60'"),
+        (text[:-1] + ', "i7": ["<a_40>", "<b_0>"]}', "holds item 'i7' twice"),
+        (text, "for example 'i1' with 'i0'"),
+        (text[:200], "not valid JSON"),
+    ):
+        file = tmp_path / "index.json"
+        file.write_text(content)
+        with pytest.raises(DataError, match=message):
+            run("import", "--data", data, "--index", file, "--out", tmp_path / "x", "--collisions", "error")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
+def test_new_items_that_collide_are_named_by_extend(data: Path, tmp_path: Path) -> None:
+    fit(data, tmp_path / "sids", "--collisions", "next_best")
+    with (data / "items.csv").open("a", encoding="utf-8") as file:
+        file.write("i60,red hat\n")
+    with pytest.raises(ArtefactError, match="60 items against 61, where 'i60' has another row or none"):
+        run("report", "--sids", tmp_path / "sids", "--data", data)
+    extend = ["extend", "--sids", tmp_path / "sids", "--data", data, "--out", tmp_path / "x"]
+    with pytest.raises(DataError, match="1 new items collide, item 'i60' for example"):
+        run(*extend, "--collisions", "append")
+    assert run(*extend)["new"] == 1
+
+
 @pytest.mark.filterwarnings("ignore::agentrec.core.errors.DataWarning")
 def test_what_a_user_can_fix_is_one_of_our_errors(data: Path, tmp_path: Path) -> None:
     fit(data, tmp_path / "sids")

@@ -75,7 +75,7 @@ def test_numbers_can_be_held_ready() -> None:
     found = solve(Problem(np.array([[0], [1]])), settings={"size": 4})
     assert found.level_sizes == (2, 4)
     assert found.codes.tolist() == [[0, 0], [1, 0]]
-    with pytest.raises(DataError, match="3 items share their codes; expected at most size=2"):
+    with pytest.raises(DataError, match="3 items share the codes of item 2; expected at most size=2"):
         solve(Problem(np.zeros((3, 1), np.int64)), settings={"size": 2})
 
 

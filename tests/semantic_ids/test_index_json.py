@@ -52,7 +52,7 @@ def test_keys_are_item_ids_before_they_are_indexes(tmp_path: Path) -> None:
 
 def test_collisions_are_resolved_or_refused(tmp_path: Path) -> None:
     file = write(tmp_path, {"tea": ["<a_1>", "<b_1>"], "milk": ["<a_1>", "<b_1>"]})
-    with pytest.raises(DataError, match=r"50\.0% of 2 items share their codes .* collisions='append'"):
+    with pytest.raises(DataError, match=r"50\.0% of 2 items share .* 'milk' with 'tea'; .* collisions='append'"):
         read_index(file, IDS)
     vocabulary = read_index(file, IDS, collisions="append")
     assert vocabulary.codes.tolist() == [[1, 1, 0], [1, 1, 1]]
@@ -66,7 +66,7 @@ def test_collisions_are_resolved_or_refused(tmp_path: Path) -> None:
         ("[" * 100_000, "not valid JSON"),
         ([1, 2], "expected an object"),
         ({}, "expected an object"),
-        ('{"tea": ["<a_1>"], "tea": ["<a_2>"], "milk": ["<a_3>"]}', "item 'tea' twice"),
+        ('{"tea": ["<a_1>"], "tea": ["<a_2>"], "milk": ["<a_3>"]}', r"index\.json holds item 'tea' twice"),
         ({"tea": ["<a_1>", "<b_0>"]}, r"1 of 2 items have no entry, for example 'milk'"),
         ({"jam": ["<a_1>"]}, r"2 of 2 items have no entry, for example 'tea'"),
         ({**GOOD, "jam": ["<a_1>", "<b_1>"]}, r"1 of 3 items have no item in the catalogue, for example 'jam'"),

@@ -103,8 +103,12 @@ def test_a_catalogue_that_does_not_match_is_refused() -> None:
     SIDVocabulary(CODES).matches(["x", "y", "z"])
     named = SIDVocabulary(CODES, item_ids=["x", "y", "z"])
     named.matches(["x", "y", "z"])
-    for other in (["x", "y"], ["x", "z", "y"]):
-        with pytest.raises(ArtefactError, match="belong to another catalogue"):
+    for other, found in (
+        (["x", "y"], r"\(3 items against 2\)"),
+        (["x", "z", "y"], "3 items against 3, where 'z' has"),
+        (["x", "y", "z", "w"], "3 items against 4, where 'w' has"),
+    ):
+        with pytest.raises(ArtefactError, match=f"belong to another catalogue .*{found}"):
             named.matches(other)
 
 
@@ -113,14 +117,44 @@ def test_a_catalogue_that_does_not_match_is_refused() -> None:
     [
         (np.zeros((0, 2)), {}, "at least one item and one level"),
         (np.zeros(3), {}, "at least one item and one level"),
-        (np.array([[0], [0]]), {}, "2 items share 1 distinct codes"),
+        (np.array([[1], [0], [0]]), {}, r"3 items share 2 distinct codes, item 1 and item 2 for example \[0\]"),
+        (np.array([[0], [0]]), {"item_ids": ["x", "y"]}, "item 'x' and item 'y' for example"),
+        (np.array([[0], [1]]), {"item_ids": ["x", "x"]}, "item id 'x' is given twice"),
+        (np.array([[0.5]]), {}, "type float64; expected .* integers"),
         (np.array([[-1], [0]]), {}, "no negative code"),
         (np.array([[3], [0]]), {"level_sizes": [3]}, "level sizes of at least"),
         (np.array([[3], [0]]), {"level_sizes": [4, 4]}, "level sizes of at least"),
         (np.array([[3], [0]]), {"item_ids": ["x"]}, "1 item ids belong to 2 rows"),
-        (np.zeros((1, 27)), {}, "at most 26 have a token name"),
+        (np.zeros((1, 27), np.int64), {}, "at most 26 have a token name"),
     ],
 )
 def test_codes_that_make_no_vocabulary_are_refused(codes: np.ndarray, more: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         SIDVocabulary(codes, **more)
+
+
+@settings(max_examples=30, deadline=None)
+@given(distinct_codes(), st.data())
+def test_ids_and_codes_lead_to_one_another(codes: np.ndarray, data: st.DataObject) -> None:
+    vocabulary = SIDVocabulary(codes, item_ids=[f"id {row}" for row in range(len(codes))])
+    some = data.draw(st.lists(st.integers(0, len(codes) - 1), max_size=5))
+    found = vocabulary.codes_of([f"id {row}" for row in some])
+    assert found.shape == (len(some), codes.shape[1])
+    assert vocabulary.items(found).tolist() == some
+
+
+def test_unknown_items_are_named() -> None:
+    vocabulary = SIDVocabulary(CODES, item_ids=["x", "y", "z"])
+    for item in (-1, 3):
+        with pytest.raises(DataError, match=f"there is no item {item}; expected an index from 0 to 2"):
+            vocabulary.text(item)
+    with pytest.raises(DataError, match="item 'w' has no semantic ID; expected one of the 3 items, such as 'x'"):
+        vocabulary.codes_of(["y", "w"])
+    with pytest.raises(DataError, match="know no item ids"):
+        SIDVocabulary(CODES).codes_of(["x"])
+    with pytest.raises(DataError, match=r"row 1 has the codes \[1, 1, 1\], which no item has"):
+        vocabulary.items(np.array([[0, 1, 0], [1, 1, 1]]))
+    assert vocabulary.item([1, 1, 1]) is None
+    for wrong in (CODES[:, :2], CODES[0], CODES + 0.5):
+        with pytest.raises(DataError, match=r"expected \(n, 3\) integers"):
+            vocabulary.items(wrong)

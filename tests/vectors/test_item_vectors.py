@@ -120,8 +120,10 @@ def test_misuse_is_refused() -> None:
 def test_vectors_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def encode(self, texts: list[str]) -> np.ndarray:
-            return np.full((len(texts), 2), np.nan, np.float32)
+            table = np.ones((len(texts), 2), np.float32)
+            table[1:] = np.nan
+            return table
 
     monkeypatch.setattr(room, "encoder", lambda *args, **kwargs: Broken())
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match=f"not finite, the first to row 1 \\('{TEXTS[1]}'\\)"):
         item_vectors(TEXTS)

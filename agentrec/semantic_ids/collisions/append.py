@@ -106,16 +106,19 @@ class Append:
             zeros = np.zeros(problem.num_items, np.int64)
             return Resolved(problem.codes.copy(), problem.level_sizes, zeros, problem.num_levels)
         if problem.taken is not None and not problem.numbered:
+            first = problem.name(int(problem.colliding.argmax()))
             raise DataError(
-                f"{int(problem.colliding.sum())} new items collide, and the codes in use have no level that numbers "
-                "items; expected one, so use collisions='next_best', which needs none"
+                f"{int(problem.colliding.sum())} new items collide, {first} for example, and the codes in use have no "
+                "level that numbers items; expected one, so use collisions='next_best', which needs none"
             )
         order = problem.order if self.config.order == "item" else check_popularity(problem, "append")
         number = numbers(problem, order)
         needed = int(number.max()) + 1
         if self.config.size and needed > self.config.size:
+            last = problem.name(int(number.argmax()))
             raise DataError(
-                f"{needed} items share their codes; expected at most size={self.config.size} of append, so raise it"
+                f"{needed} items share the codes of {last}; expected at most size={self.config.size} of append, so "
+                "raise it"
             )
         held = 0 if problem.taken is None else int(problem.taken[:, -1].max()) + 1
         sizes = (*problem.level_sizes, max(needed, held, self.config.size))

@@ -98,6 +98,10 @@ class Problem:
         """L."""
         return int(self.codes.shape[1])
 
+    def name(self, item: int) -> str:
+        """How messages call an item: by its key, without keys by its row."""
+        return f"item {item}" if self.keys is None else f"item {self.keys[item]!r}"
+
     @cached_property
     def blocked(self) -> IntArray:
         """Codes in use without a further level: (M, L) int64, M may be 0."""
