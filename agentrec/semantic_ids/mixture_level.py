@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -145,17 +145,51 @@ def fit_level(residuals: FloatArray, number: int, config: Config, shortest: floa
     Returns:
         The level, and the codes (N,) int64.
     """
-    turned = config.normalise_residuals and number > 0
-    seen = residuals
-    if turned:
-        moving = directions(residuals, shortest)
-        moving = moving[moving.any(axis=1)]
-        seen = moving if len(moving) else np.zeros_like(seen[:1])
-    view = view_of(seen, config.pca_dimension, shortest if turned else -1.0)
-    unlabelled = Level(view, mixture_of(seen, view, number, config), np.zeros((0, 0), np.float32))
+    seen = look_at(residuals, number, config, shortest)
+    unlabelled = Level(seen.view, mixture_of(seen, number, config), np.zeros((0, 0), np.float32))
     used, codes = np.unique(unlabelled.codes(residuals), return_inverse=True)
     mixture = Mixture(*(part[used.tolist()] for part in unlabelled.mixture))
-    return Level(view, mixture, member_means(residuals, codes, len(used))), codes.astype(np.int64)
+    return Level(seen.view, mixture, member_means(residuals, codes, len(used))), codes.astype(np.int64)
+
+
+class Seen(NamedTuple):
+    """What a level sees while it is fitted.
+
+    Attributes:
+        view: through which it sees.
+        points: (n, d) what it sees of the residuals that move, divided by the scale; float32, or float64 where the
+            variance floor wants that.
+        scale: makes the points' mean square 1.
+    """
+
+    view: View
+    points: NDArray[Any]
+    scale: float
+
+
+def look_at(residuals: FloatArray, number: int, config: Config, shortest: float) -> Seen:
+    """What a level sees of residuals; nothing but the points is of their size when it returns.
+
+    Args:
+        residuals: (N, D) float32.
+        number: of the level, from 0.
+        config: settings.
+        shortest: residuals not longer than this are rounding.
+    """
+    seen, turned = residuals, config.normalise_residuals and number > 0
+    if turned:
+        seen = directions(residuals, shortest)
+        if not (moving := seen.any(axis=1)).all():
+            seen = seen[moving] if moving.any() else np.zeros_like(seen[:1])
+    view = view_of(seen, config.pca_dimension, shortest if turned else -1.0)
+    width = seen.shape[1] if view.axes is None else view.axes.shape[1]
+    plain = view._replace(shortest=-1.0)
+    squares = sum(float((plain.points(seen[rows]) ** 2).sum()) for rows in parts(len(seen)))
+    scale = float(np.sqrt(squares / (len(seen) * width))) or 1.0
+    points = np.empty((len(seen), width), np.float64 if config.variance_floor < EXACT else np.float32)
+    for rows in parts(len(seen)):
+        points[rows] = plain.points(seen[rows]) / scale
+    return Seen(view, points, scale)
 
 
 def view_of(seen: FloatArray, dimension: int, shortest: float) -> View:
@@ -170,19 +204,16 @@ def view_of(seen: FloatArray, dimension: int, shortest: float) -> View:
     return View(shortest, centre, np.ascontiguousarray(np.linalg.eigh(scatter)[1][:, : -dimension - 1 : -1]))
 
 
-def mixture_of(seen: FloatArray, view: View, number: int, config: Config) -> Mixture:
-    """The mixture of rows seen through a view; at most K_l components, fewer where fewer rows are distinct."""
+def mixture_of(seen: Seen, number: int, config: Config) -> Mixture:
+    """The mixture of what a level sees; at most K_l components, fewer where fewer rows are distinct."""
     import torch
 
-    points = np.concatenate([view._replace(shortest=-1.0).points(seen[rows]) for rows in parts(len(seen))])
-    scale = float(np.sqrt((points**2).mean())) or 1.0
-    points /= scale
-    table: FloatArray = points.astype(np.float32)
-    tensor = torch.from_numpy(points if config.variance_floor < EXACT else table).to(config.device)
+    table: FloatArray = seen.points.astype(np.float32, copy=False)
+    tensor = torch.from_numpy(seen.points).to(config.device)
     rng = generator(config.seed, "rq_gmm", number, "start")
     fits = [fit_once(tensor, table, number, config, int(rng.integers(2**31))) for _ in range(config.n_init)]
     log_weights, means, variances = max(fits, key=lambda fit: fit.objective[-1]).mixture
-    return Mixture(log_weights, means * scale, variances * scale**2)
+    return Mixture(log_weights, means * seen.scale, variances * seen.scale**2)
 
 
 def fit_once(tensor: Tensor, table: FloatArray, number: int, config: Config, seed: int) -> Fit:

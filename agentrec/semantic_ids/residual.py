@@ -5,16 +5,53 @@ A level is anything that assigns codes to residuals and has a codebook; how it w
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from agentrec.core.errors import DataError
+from agentrec.core.errors import ConfigError, DataError, DataWarning
 from agentrec.core.types import FloatArray, IntArray
 
-ROWS = 65_536  # encoded at once
+ROWS = 16_384  # taken at once
+NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
 RIDGE = 10.0  # as if each code had been seen ten times more, where its codebook says; a smaller one hurts new items
+
+
+class HasCodebook(Protocol):
+    """A fitted level."""
+
+    @property
+    def codebook(self) -> FloatArray:
+        """(K, D) float32, what a code stands for."""
+
+
+AnyLevel = TypeVar("AnyLevel", bound=HasCodebook)
+
+
+def fit_levels(
+    vectors: FloatArray, num_levels: int, fit: Callable[[FloatArray, int], tuple[AnyLevel, IntArray]]
+) -> tuple[list[AnyLevel], IntArray]:
+    """Fit level by level: each to what the levels before it left.
+
+    Args:
+        vectors: (N, D) float32; left as they are.
+        num_levels: L.
+        fit: residuals (N, D) float32 and level 0..L-1 -> the level and the codes (N,) int64 of the residuals.
+
+    Returns:
+        L levels, and the codes (N, L) int64.
+    """
+    residuals, levels = vectors.copy(), list[AnyLevel]()
+    codes = np.empty((len(vectors), num_levels), np.int64)
+    for number in range(num_levels):
+        level, codes[:, number] = fit(residuals, number)
+        levels.append(level)
+        for start in range(0, len(vectors), ROWS):
+            part = slice(start, start + ROWS)
+            residuals[part] -= level.codebook[codes[part, number]]
+    return levels, codes
 
 
 def encode_levels(
@@ -65,21 +102,30 @@ def fit_jointly(vectors: FloatArray, codes: IntArray, codebooks: Sequence[FloatA
     incidence = csr_array((np.ones(columns.size), (rows, columns.ravel())), shape=shape)
     together = (incidence.T @ incidence).toarray()
     together[np.diag_indices(shape[1])] += RIDGE
-    missing = incidence.T @ (vectors - decode_sum(codes, codebooks))
+    missing = np.zeros((shape[1], vectors.shape[1]))
+    for start in range(0, len(codes), ROWS):
+        part = slice(start, start + ROWS)
+        missing += incidence[part].T @ (vectors[part] - decode_sum(codes[part], codebooks))
     change = solve(together, missing, assume_a="pos")
     parts = np.split(change, np.cumsum(sizes)[:-1])
     return [(book + part).astype(np.float32) for book, part in zip(codebooks, parts, strict=True)]
 
 
-def decode_sum(codes: Any, codebooks: Sequence[FloatArray]) -> FloatArray:
+def decode_sum(codes: Any, codebooks: Sequence[FloatArray], joint: Sequence[FloatArray] = ()) -> FloatArray:
     """Sum of the code vectors: (N, 1..L) int64 -> (N, D) float32; fewer levels give the coarser vectors.
+
+    Args:
+        codes: (N, 1..L) int64.
+        codebooks: L arrays (K_l, D) float32.
+        joint: codebooks of the same shapes for codes of all L levels, where there are any (`fit_jointly`).
 
     Raises:
         DataError: the codes have another shape, or lie outside their level.
     """
     table = checked_codes(codes, [len(book) for book in codebooks])
     total = np.zeros((len(table), codebooks[0].shape[1]), np.float32)
-    for column, book in zip(table.T, codebooks, strict=False):
+    books = joint if table.shape[1] == len(joint) else codebooks
+    for column, book in zip(table.T, books, strict=False):
         total += book[column]
     return total
 
@@ -102,3 +148,27 @@ def checked_codes(codes: Any, sizes: Sequence[int]) -> IntArray:
             f"row {row} has code {int(table[row, level])} on level {level + 1}; expected 0 to {sizes[level] - 1}"
         )
     return table.astype(np.int64, copy=False)
+
+
+def check_level_sizes(method: str, num_levels: int, level_sizes: Sequence[int]) -> None:
+    """See that a quantiser's levels have a size each, where they have sizes of their own.
+
+    Raises:
+        ConfigError: another number of sizes than levels, or one below 1.
+    """
+    if level_sizes and (len(level_sizes) != num_levels or min(level_sizes) < 1):
+        raise ConfigError(
+            f"{method} setting 'level_sizes' is {list(level_sizes)}; expected num_levels={num_levels} sizes of 1 or "
+            "more"
+        )
+
+
+def tell_small_levels(method: str, codebooks: Sequence[FloatArray], wanted: Sequence[int]) -> None:
+    """Warn the caller of `fit`, which calls this, of levels with fewer codes than wanted."""
+    found = [len(book) for book in codebooks]
+    if any(have < want for have, want in zip(found, wanted, strict=True)):
+        warnings.warn(
+            f"{method}: the vectors are too few or too alike for level sizes {list(wanted)}; going on with {found}",
+            DataWarning,
+            stacklevel=3,
+        )

@@ -19,7 +19,6 @@ likeliest component, in fitting as in encoding. How we differ from the paper:
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -28,13 +27,19 @@ import numpy as np
 
 from agentrec.core.artefact import Arrays, Artefact, plain
 from agentrec.core.config import from_mapping, setting
-from agentrec.core.errors import ArtefactError, ConfigError, DataError, DataWarning, require
+from agentrec.core.errors import ArtefactError, ConfigError, DataError, require
 from agentrec.core.types import FloatArray, IntArray
 from agentrec.semantic_ids.kmeans import check_vectors, sample
-from agentrec.semantic_ids.mixture_level import Level, fit_level, level_of, one_thread, parts
-from agentrec.semantic_ids.residual import decode_sum, encode_levels, fit_jointly
-
-NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
+from agentrec.semantic_ids.mixture_level import Level, fit_level, level_of, one_thread
+from agentrec.semantic_ids.residual import (
+    NOTHING,
+    check_level_sizes,
+    decode_sum,
+    encode_levels,
+    fit_jointly,
+    fit_levels,
+    tell_small_levels,
+)
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,7 @@ class Config:
                 f"rq_gmm setting 'variance_floor' is {self.variance_floor}; expected 1e-9 to 1, since a component on "
                 "one point would otherwise have no width and an endless density"
             )
-        if self.level_sizes and (len(self.level_sizes) != self.num_levels or min(self.level_sizes) < 1):
-            raise ConfigError(
-                f"rq_gmm setting 'level_sizes' is {list(self.level_sizes)}; expected num_levels={self.num_levels} "
-                "sizes of 1 or more"
-            )
+        check_level_sizes("rq_gmm", self.num_levels, self.level_sizes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -133,31 +134,16 @@ class RQGMM(Artefact):
             DataError: the vectors are not (N, D) finite numbers.
         """
         table = sample(check_vectors(vectors), self.config.points_per_code * max(self.config.sizes), self.config.seed)
-        residuals = table.copy()
-        all_codes = []
-        self._levels, self._joint = [], []
-        shortest = NOTHING * float(np.linalg.norm(residuals, axis=1).max())
+        shortest = NOTHING * float(np.linalg.norm(table, axis=1).max())
         with one_thread():
-            for number in range(self.config.num_levels):
-                level, codes = fit_level(residuals, number, self.config, shortest)
-                self._levels.append(level)
-                all_codes.append(codes)
-                for rows in parts(len(residuals)):
-                    residuals[rows] -= level.codebook[codes[rows]]
-            if self.config.joint:
-                self._joint = fit_jointly(table, np.stack(all_codes, axis=1), self.codebooks)
-        self._tell_small_levels()
-        return self
-
-    def _tell_small_levels(self) -> None:
-        found = [len(level.codebook) for level in self._levels]
-        if any(have < want for have, want in zip(found, self.config.sizes, strict=True)):
-            warnings.warn(
-                f"rq_gmm: the vectors are too few or too alike for level sizes {list(self.config.sizes)}; going on "
-                f"with {found}",
-                DataWarning,
-                stacklevel=3,
+            self._levels, codes = fit_levels(
+                table,
+                self.config.num_levels,
+                lambda residuals, number: fit_level(residuals, number, self.config, shortest),
             )
+            self._joint = fit_jointly(table, codes, self.codebooks) if self.config.joint else []
+        tell_small_levels("rq_gmm", self.codebooks, self.config.sizes)
+        return self
 
     @property
     def codebooks(self) -> list[FloatArray]:
@@ -185,8 +171,7 @@ class RQGMM(Artefact):
         Raises:
             DataError: the codes have another shape, or lie outside their level.
         """
-        whole = self._joint and np.ndim(codes) == 2 and np.shape(codes)[1] == len(self._joint)
-        return decode_sum(codes, self._joint if whole else self.codebooks)
+        return decode_sum(codes, self.codebooks, self._joint)
 
     def soft_codes(self, vectors: FloatArray, level: int, top: int = 8) -> SoftCodes:
         """How likely each code of a level is, for what the codes of the levels before it left of the vectors.

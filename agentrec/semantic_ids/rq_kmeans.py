@@ -14,7 +14,6 @@ by the nested ones.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -23,7 +22,7 @@ import numpy as np
 
 from agentrec.core.artefact import Arrays, Artefact, plain
 from agentrec.core.config import from_mapping, setting
-from agentrec.core.errors import ArtefactError, ConfigError, DataError, DataWarning
+from agentrec.core.errors import ArtefactError, ConfigError, DataError
 from agentrec.core.rng import generator
 from agentrec.core.types import FloatArray, IntArray
 from agentrec.semantic_ids.balance import balanced_centres
@@ -37,9 +36,15 @@ from agentrec.semantic_ids.kmeans import (
     sample,
     spherical_centres,
 )
-from agentrec.semantic_ids.residual import decode_sum, encode_levels, fit_jointly
-
-NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
+from agentrec.semantic_ids.residual import (
+    NOTHING,
+    check_level_sizes,
+    decode_sum,
+    encode_levels,
+    fit_jointly,
+    fit_levels,
+    tell_small_levels,
+)
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,7 @@ class Config:
                 raise ConfigError(f"rq_kmeans setting {name!r} is {getattr(self, name)}; expected 1 or more")
         if not 0 <= self.balance < np.inf:
             raise ConfigError(f"rq_kmeans setting 'balance' is {self.balance}; expected 0 or a price above it")
-        if self.level_sizes and (len(self.level_sizes) != self.num_levels or min(self.level_sizes) < 1):
-            raise ConfigError(
-                f"rq_kmeans setting 'level_sizes' is {list(self.level_sizes)}; expected num_levels={self.num_levels} "
-                "sizes of 1 or more"
-            )
+        check_level_sizes("rq_kmeans", self.num_levels, self.level_sizes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -144,23 +145,19 @@ class RQKMeans(Artefact):
             DataError: the vectors are not (N, D) finite numbers.
         """
         table = sample(check_vectors(vectors), self.config.points_per_code * max(self.config.sizes), self.config.seed)
-        residuals = table.copy()
-        self._levels, self._joint, all_codes = [], [], []
-        self._shortest = NOTHING * float(np.linalg.norm(residuals, axis=1).max())
-        for number, size in enumerate(self.config.sizes):
-            points = self._points(residuals)
-            moving = points.any(axis=1) if self.config.normalise_residuals and points.any() else slice(None)
-            centres = cluster(points[moving], size, self.config, number)
-            codebook = means(residuals[moving], nearest(points[moving], centres), len(centres))
-            codes = self._codes(residuals, Level(centres, codebook))
-            level = Level(centres, means(residuals, codes, len(centres)))
-            self._levels.append(level)
-            all_codes.append(codes)
-            residuals -= level.codebook[codes]
-        if self.config.joint:
-            self._joint = fit_jointly(table, np.stack(all_codes, axis=1), self.codebooks)
-        self._tell_small_levels()
+        self._shortest = NOTHING * float(np.linalg.norm(table, axis=1).max())
+        self._levels, codes = fit_levels(table, self.config.num_levels, self._fit_level)
+        self._joint = fit_jointly(table, codes, self.codebooks) if self.config.joint else []
+        tell_small_levels("rq_kmeans", self.codebooks, self.config.sizes)
         return self
+
+    def _fit_level(self, residuals: FloatArray, number: int) -> tuple[Level, IntArray]:
+        points = self._points(residuals)
+        moving = points.any(axis=1) if self.config.normalise_residuals and points.any() else slice(None)
+        centres = cluster(points[moving], self.config.sizes[number], self.config, number)
+        codebook = means(residuals[moving], nearest(points[moving], centres), len(centres))
+        codes = self._codes(residuals, Level(centres, codebook))
+        return Level(centres, means(residuals, codes, len(centres))), codes
 
     def _points(self, residuals: FloatArray) -> FloatArray:
         if self.config.normalise_residuals:
@@ -173,16 +170,6 @@ class RQKMeans(Artefact):
         if self.config.normalise_residuals:  # nothing remains, so no direction: take the code that changes least
             codes[~points.any(axis=1)] = np.linalg.norm(level.codebook, axis=1).argmin()
         return codes
-
-    def _tell_small_levels(self) -> None:
-        found = [len(level.codebook) for level in self._levels]
-        if any(have < want for have, want in zip(found, self.config.sizes, strict=True)):
-            warnings.warn(
-                f"rq_kmeans: the vectors are too few or too alike for level sizes {list(self.config.sizes)}; going on "
-                f"with {found}",
-                DataWarning,
-                stacklevel=3,
-            )
 
     @property
     def codebooks(self) -> list[FloatArray]:
@@ -212,8 +199,7 @@ class RQKMeans(Artefact):
         Raises:
             DataError: the codes have another shape, or lie outside their level.
         """
-        whole = self._joint and np.ndim(codes) == 2 and np.shape(codes)[1] == len(self._joint)
-        return decode_sum(codes, self._joint if whole else self.codebooks)
+        return decode_sum(codes, self.codebooks, self._joint)
 
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Config and arrays for saving."""

@@ -21,7 +21,6 @@ the defaults, where that of unseen items is .52, as with residual k-means; after
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -30,10 +29,11 @@ import numpy as np
 
 from agentrec.core.artefact import Arrays, Artefact, plain
 from agentrec.core.config import from_mapping, setting
-from agentrec.core.errors import ConfigError, DataError, DataWarning, require
+from agentrec.core.errors import ConfigError, DataError, require
 from agentrec.core.types import FloatArray, IntArray
 from agentrec.semantic_ids.autoencoder import Autoencoder
 from agentrec.semantic_ids.kmeans import check_vectors
+from agentrec.semantic_ids.residual import check_level_sizes, tell_small_levels
 
 if TYPE_CHECKING:
     from agentrec.semantic_ids.vae_network import Training
@@ -99,11 +99,7 @@ class Config:
             raise ConfigError(f"rq_vae setting 'codebook_update' is {self.codebook_update!r}; expected ema or gradient")
         if min(self.hidden_sizes, default=1) < 1:
             raise ConfigError(f"rq_vae setting 'hidden_sizes' is {list(self.hidden_sizes)}; expected widths above 0")
-        if self.level_sizes and (len(self.level_sizes) != self.num_levels or min(self.level_sizes) < 1):
-            raise ConfigError(
-                f"rq_vae setting 'level_sizes' is {list(self.level_sizes)}; expected num_levels={self.num_levels} "
-                "sizes of 1 or more"
-            )
+        check_level_sizes("rq_vae", self.num_levels, self.level_sizes)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -158,7 +154,7 @@ class RQVAE(Artefact):
         self._fitted, self.report = train(table, training, progress=progress)
         if self.config.refine:
             self._fitted, self.report["refinement"] = refine(table, self._fitted, training)
-        self._tell_small_levels()
+        tell_small_levels(self.method, self.codebooks, self.config.sizes)
         return self
 
     def _training(self) -> Training:
@@ -174,16 +170,6 @@ class RQVAE(Artefact):
             sinkhorn_epsilon=config.sinkhorn_epsilon if config.sinkhorn_last_level else None,
         )
         return Training(config, self.method, rules)
-
-    def _tell_small_levels(self) -> None:
-        found = [len(book) for book in self.codebooks]
-        if any(have < want for have, want in zip(found, self.config.sizes, strict=True)):
-            warnings.warn(
-                f"{self.method}: the vectors are too few or too alike for level sizes {list(self.config.sizes)}; going "
-                f"on with {found}",
-                DataWarning,
-                stacklevel=3,
-            )
 
     @property
     def autoencoder(self) -> Autoencoder:
