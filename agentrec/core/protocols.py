@@ -82,3 +82,16 @@ class Constraint(Protocol):
 
     def children(self, level: int, states: Any) -> Any:
         """Next state of every code: states (...,) int64 -> (..., K_level) int64, ``-1`` where a code is not allowed."""
+
+
+class Walkable(Constraint, Protocol):
+    """A constraint that also answers for single codes, to replay what was written and to mask what may come next."""
+
+    def advance(self, level: int, states: Any, codes: Any) -> Any:
+        """The states behind one code each: (...,) int64 and (...,) int64 -> (...,) int64, ``-1`` where not allowed.
+
+        A code outside the level is not allowed, and a dead state stays dead.
+        """
+
+    def allowed(self, level: int, states: Any) -> Any:
+        """Which codes may follow: states (...,) int64 -> (..., K_level) bool."""

@@ -87,3 +87,17 @@ class Trie:
         """
         found = self.tables[level][states.clamp_min(0)].long()
         return found.masked_fill((states < 0).unsqueeze(-1), -1)
+
+    def allowed(self, level: int, states: torch.Tensor) -> torch.Tensor:
+        """Which codes may follow: states (...,) int64 -> (..., K_level) bool."""
+        return self.children(level, states) >= 0
+
+    def advance(self, level: int, states: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """The states behind one code each: (...,) int64 and (...,) int64 -> (...,) int64, ``-1`` where not allowed.
+
+        A code outside the level is not allowed either.
+        """
+        size = self.tables[level].shape[1]
+        inside = (states >= 0) & (codes >= 0) & (codes < size)
+        found = self.tables[level][states.clamp_min(0), codes.clamp(0, size - 1)].long()
+        return found.masked_fill(~inside, -1)
