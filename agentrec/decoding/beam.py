@@ -1,27 +1,27 @@
-"""Exact constrained beam search over semantic IDs, with the beams of a request as a tree in one row.
+"""Constrained beam search over semantic IDs, exact, with the beams of a request as a tree in one row.
 
-The prompt is encoded once. At each level the M newest beam tokens of a request enter as M query tokens of the *same*
-row: a 4-D mask lets each see the prompt and its own ancestors, and its position is prompt length + level. The key-value
-cache is only appended to, never copied or reordered: T + M(L-1) rows instead of the M(T+L) of replicated beams.
+Scores are the sum of log-probabilities over the model's full vocabulary, so ranks equal those of Hugging Face
+``generate`` with ``prefix_allowed_tokens_fn``. Items outside the constraint cannot appear; fewer allowed items than
+beams leave dead beams, which come back as ``-1``. Another rule (`agentrec.decoding.rules`) turns the same search into
+sampling or fusion, another plan (`agentrec.decoding.plan`) changes its width by level or spreads it over first codes.
 
-Scores are exact: the sum of log-probabilities over the model's full vocabulary. They are not renormalised over the
-allowed tokens, so ranks equal those of Hugging Face ``generate`` with ``prefix_allowed_tokens_fn``. Items outside the
-constraint cannot appear. Fewer allowed items than beams leave dead beams, which come back as ``-1``.
-
-What it does not know: sampling, and identifiers of differing length.
+What it does not know: identifiers of differing length, and several items per output (`agentrec.decoding.slates`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 
+from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint
-
-DEAD = float("-inf")
+from agentrec.decoding.candidates import DEAD, Candidates, Frontier
+from agentrec.decoding.plan import BeamPlan
+from agentrec.decoding.prompt import Prompt, read_prompts
+from agentrec.decoding.rules import Ask, Likeliest, Rule
+from agentrec.decoding.tree import BeamTree
 
 
 class Beams(NamedTuple):
@@ -29,24 +29,16 @@ class Beams(NamedTuple):
 
     Attributes:
         items: (B, n) int64 item indexes, ``-1`` where the constraint ran out of items.
-        scores: (B, n) float32 sums of log-probabilities, ``-inf`` for ``-1``.
+        scores: (B, n) float32, by which they are ranked: sums of log-probabilities unless the rule says otherwise;
+            ``-inf`` for ``-1``.
+        logprobs: (B, n) float32 log-probabilities, where scores are something else.
     """
 
     items: torch.Tensor
     scores: torch.Tensor
+    logprobs: torch.Tensor | None = None
 
 
-@dataclass
-class _Tree:
-    """What grows from level to level; M' is the width reached so far (1 before the first level)."""
-
-    states: torch.Tensor  # (B, M') constraint states, -1 for dead beams
-    scores: torch.Tensor  # (B, M') float32
-    visible: torch.Tensor  # (B, M', S) bool: which cached rows each beam may attend to
-    tokens: torch.Tensor  # (B, M') newest token of each beam
-
-
-@torch.inference_mode()
 def beam_search(
     model: Any,
     prompts: torch.Tensor,
@@ -72,84 +64,91 @@ def beam_search(
 
     Returns:
         Items and scores, best first.
+
+    Raises:
+        ConfigError: the model cannot be searched as a tree, or n exceeds the width.
+        DataError: a log-probability is not a number.
     """
-    n = num_beams if n is None else n
-    cache, logits = _prefill(model, prompts, mask)
-    lengths = mask.sum(dim=1)
-    tree = _Tree(
-        states=torch.zeros_like(lengths)[:, None],
-        scores=torch.zeros(len(prompts), 1, device=prompts.device),
-        visible=mask.bool()[:, None, :],
-        tokens=prompts[:, :1],
-    )
-    last = len(token_ids) - 1
-    for level, ids in enumerate(token_ids):
-        barred = exclude if level == last else None
-        children = constraint.children(level, tree.states)
-        tree = _grow(tree, logits, children, ids, num_beams=num_beams, barred=barred)
-        if level < last:
-            logits = _step(model, cache, tree, positions=(lengths + level)[:, None])
-    width = tree.states.shape[1]
-    items, scores = tree.states[:, :n], tree.scores[:, :n]
-    if width < n:
-        items = torch.nn.functional.pad(items, (0, n - width), value=-1)
-        scores = torch.nn.functional.pad(scores, (0, n - width), value=DEAD)
-    return Beams(items, scores)
+    prompt = read_prompts(model, prompts, mask)
+    return search(prompt, constraint, token_ids, plan=BeamPlan((num_beams,)), n=n, exclude=exclude)
 
 
-def _prefill(model: Any, prompts: torch.Tensor, mask: torch.Tensor) -> tuple[Any, torch.Tensor]:
-    """Encode the prompts: the cache, and the logits (B, 1, V) after each row's last token."""
-    from transformers import DynamicCache
-
-    positions = (mask.cumsum(dim=1) - 1).clamp_min(0)
-    cache = DynamicCache(config=model.config)
-    last = mask.shape[1] - 1 - mask.flip(1).argmax(dim=1)
-    if bool((last == mask.shape[1] - 1).all()):  # left padding: the head is needed for one position only
-        out = model(
-            input_ids=prompts, attention_mask=mask, position_ids=positions, past_key_values=cache, logits_to_keep=1
-        )
-        return cache, out.logits
-    out = model(input_ids=prompts, attention_mask=mask, position_ids=positions, past_key_values=cache)
-    return cache, out.logits.gather(1, last[:, None, None].expand(-1, 1, out.logits.shape[-1]))
-
-
-def _grow(
-    tree: _Tree,
-    logits: torch.Tensor,
-    children: torch.Tensor,
-    ids: torch.Tensor,
+@torch.inference_mode()
+def search(
+    prompt: Prompt,
+    constraint: Constraint,
+    token_ids: Sequence[torch.Tensor],
     *,
-    num_beams: int,
-    barred: torch.Tensor | None,
-) -> _Tree:
-    """Extend every beam by every allowed code and keep the best: logits (B, M', V), children (B, M', K)."""
-    logprobs = logits.float().log_softmax(dim=-1)[:, :, ids]
-    candidates = (tree.scores[:, :, None] + logprobs).masked_fill(children < 0, DEAD).flatten(1)
-    states = children.flatten(1)
-    if barred is not None:
-        taken = (states[:, :, None] == barred[:, None, :]).any(dim=-1) if barred.shape[1] else states < 0
-        candidates = candidates.masked_fill(taken, DEAD)
-    scores, chosen = candidates.topk(min(num_beams, candidates.shape[1]), dim=1)
-    parents, codes = chosen // len(ids), chosen % len(ids)
-    inherited = tree.visible.gather(1, parents[:, :, None].expand(-1, -1, tree.visible.shape[2]))
-    own = torch.eye(scores.shape[1], dtype=torch.bool, device=scores.device).expand(len(scores), -1, -1)
-    return _Tree(
-        states=states.gather(1, chosen).masked_fill(scores == DEAD, -1),
-        scores=scores,
-        visible=torch.cat([inherited, own], dim=2),
-        tokens=ids[codes],
-    )
+    plan: BeamPlan | None = None,
+    rule: Rule | None = None,
+    n: int | None = None,
+    exclude: torch.Tensor | None = None,
+) -> Beams:
+    """Search behind prompts that were read before, as often as one likes.
+
+    Args:
+        prompt: B prompts.
+        constraint: the allowed code sequences.
+        token_ids: per level, (K_l,) int64 token id of each code.
+        plan: widths; 20 beams by default.
+        rule: which beams go on; the likeliest by default.
+        n: items returned, the last width by default and at most that.
+        exclude: (B, E) int64 item indexes that a row may not get, padded with ``-1``.
+
+    Raises:
+        ConfigError: n exceeds the last width, or a plan and a rule that do not go together.
+        DataError: a log-probability is not a number.
+    """
+    plan = plan or BeamPlan()
+    n = plan.widths[-1] if n is None else n
+    if n > plan.widths[-1]:
+        raise ConfigError(f"n is {n} and the beam {plan.widths[-1]} wide; expected a beam at least as wide as the list")
+    if rule is not None and plan.precut is not None:
+        raise ConfigError("the beam plan has a precut and the search a rule of its own; expected one of them")
+    rule = rule or Likeliest(plan.precut)
+    tree, beams = BeamTree(prompt), root(prompt)
+    sizes = constraint.level_sizes
+    for level, columns in enumerate(token_ids):
+        last = level == len(token_ids) - 1
+        ask = Ask(constraint, beams, tree.logits, columns, exclude if last else None)
+        width = plan.at(level, sizes) if rule.distinct else plan.widths[min(level, len(plan.widths) - 1)]
+        found = _next(rule, ask, plan, width)
+        beams = Frontier(level + 1, found.states, found.scores, found.logprobs)
+        if not last:
+            tree.grow(found.parents, columns[found.codes])
+    return _ranked(beams, n)
 
 
-def _step(model: Any, cache: Any, tree: _Tree, positions: torch.Tensor) -> torch.Tensor:
-    """Feed the newest beam tokens as one row per request; logits (B, M, V)."""
-    dtype = next(model.parameters()).dtype
-    bias = torch.zeros(tree.visible.shape, dtype=dtype, device=tree.visible.device)
-    bias.masked_fill_(~tree.visible, torch.finfo(dtype).min)
-    out = model(
-        input_ids=tree.tokens,
-        attention_mask=bias[:, None],
-        position_ids=positions.expand_as(tree.tokens),
-        past_key_values=cache,
-    )
-    return out.logits  # type: ignore[no-any-return]
+def root(prompt: Prompt) -> Frontier:
+    """One beam per prompt, before the first level."""
+    states = torch.zeros_like(prompt.lengths)[:, None]
+    return Frontier(0, states, torch.zeros(states.shape, device=states.device))
+
+
+def _next(rule: Rule, ask: Ask, plan: BeamPlan, width: int) -> Candidates:
+    """The next beams; in groups, each group for itself."""
+    if plan.groups == 1 or ask.beams.level == 0:
+        return rule.choose(ask, width)
+    groups = min(plan.groups, ask.constraint.level_sizes[0])
+    rows, old = ask.beams.states.shape
+    split = [None if part is None else part.reshape(rows * groups, old // groups) for part in ask.beams[1:]]
+    barred = None if ask.barred is None else ask.barred.repeat_interleave(groups, dim=0)
+    logits = ask.logits.reshape(rows * groups, old // groups, -1)
+    beams = Frontier(ask.beams.level, *split)  # type: ignore[arg-type]
+    found = rule.choose(Ask(ask.constraint, beams, logits, ask.columns, barred), width // groups)
+    first = torch.arange(groups, device=logits.device).repeat_interleave(width // groups) * (old // groups)
+    merged = [None if part is None else part.reshape(rows, width) for part in found]
+    return Candidates(*merged)._replace(parents=found.parents.reshape(rows, width) + first)  # type: ignore[arg-type]
+
+
+def _ranked(beams: Frontier, n: int) -> Beams:
+    """The n best beams, padded."""
+    scores, order = beams.scores.sort(dim=1, descending=True, stable=True)
+    states = beams.states.gather(1, order)[:, :n]
+    logprobs = None if beams.logprobs is None else beams.logprobs.gather(1, order)[:, :n]
+    short = n - states.shape[1]
+    if short > 0:
+        pad: Any = torch.nn.functional.pad
+        states, scores = pad(states, (0, short), value=-1), pad(scores, (0, short), value=DEAD)
+        logprobs = None if logprobs is None else pad(logprobs, (0, short), value=DEAD)
+    return Beams(states, scores[:, :n], logprobs)

@@ -22,12 +22,14 @@ class Frontier(NamedTuple):
     Attributes:
         level: how many codes they have.
         states: (B, M) int64, negative for dead beams.
-        scores: (B, M) float32.
+        scores: (B, M) float32, by which they are ranked.
+        logprobs: (B, M) float32 log-probabilities, where scores are something else.
     """
 
     level: int
     states: torch.Tensor
     scores: torch.Tensor
+    logprobs: torch.Tensor | None = None
 
 
 class Candidates(NamedTuple):
@@ -38,12 +40,14 @@ class Candidates(NamedTuple):
         parents: (B, k) int64, the beam that is continued; 0 for the dead.
         codes: (B, k) int64, the code that continues it; 0 for the dead.
         states: (B, k) int64, the next states; ``-1`` for the dead.
+        logprobs: (B, k) float32, see `Frontier`.
     """
 
     scores: torch.Tensor
     parents: torch.Tensor
     codes: torch.Tensor
     states: torch.Tensor
+    logprobs: torch.Tensor | None = None
 
 
 @runtime_checkable

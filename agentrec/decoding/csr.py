@@ -237,7 +237,7 @@ class StaticIndex:
         bits: torch.Tensor | None = None,
     ) -> Candidates:
         """`top_candidates` in plain torch, on any device: static shapes, nothing read back; of equal scores any."""
-        level, states, scores = beams
+        level, states, scores, _ = beams
         edges, alive = self._edges(level, states)
         codes = self.tokens[level][edges].long()
         if bits is not None:

@@ -43,7 +43,7 @@ def search_on_cpu(
     Raises:
         DataError: a log-probability of a candidate is not a number.
     """
-    level, states, scores = beams
+    level, states, scores, _ = beams
     rows, size = states.shape[0], index.level_sizes[level]
     where = np.arange(size) if columns is None else columns.numpy()
     none = np.zeros((rows, 0), np.int64)
