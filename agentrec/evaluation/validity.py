@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import PAD, HeldOut, Histories, IntArray, Recommendations
+from agentrec.decoding.csr import StaticIndex
 from agentrec.decoding.traced import Traced
-from agentrec.decoding.trie import Trie
 from agentrec.metrics.ranking import ndcg, target_ranks
 from agentrec.prompts.forms import Form, pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
@@ -114,7 +114,7 @@ def measure_way(model: Generative, way: Way, asked: Asked) -> pd.DataFrame:
     if way == "constrained":
         unseen = model.recommend(histories, asked.n, exclude_seen=True).items
         codes, sizes = model.vocabulary.codes, model.vocabulary.level_sizes
-        allowed = Trie.build(codes, sizes, asked.subset).to(model.device)
+        allowed = StaticIndex.build(codes, sizes, asked.subset).to(model.device)
         restricted = model.recommend(histories, asked.n, constraint=allowed).items
     shares = check_lists(lists, items)
     clean = compacted(items)

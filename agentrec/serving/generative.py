@@ -19,7 +19,7 @@ from agentrec.core.errors import ArtefactError, ConfigError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import PAD, Catalogue, Histories, IntArray, Recommendations
 from agentrec.decoding.beam import beam_search
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.csr import StaticIndex
 from agentrec.models.generator import METHOD_NAME, ROOM, SIDS, read_generator, write_generator
 from agentrec.prompts.forms import Form, build_form, pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
@@ -28,7 +28,7 @@ TOKENS_PER_BATCH = 4096  # of prompts and beams together, bounds memory
 
 
 class GenerativeRecommender(Artefact):
-    """A causal language model that writes semantic IDs, held to the catalogue by a trie.
+    """A causal language model that writes semantic IDs, held to the catalogue by a static index.
 
     Args:
         model: Hugging Face causal language model.
@@ -62,7 +62,7 @@ class GenerativeRecommender(Artefact):
         self.num_beams = num_beams
         self.bf16 = bf16
         self.usage = {"prompt_tokens": 0, "beam_tokens": 0}
-        self.constraint: Constraint = Trie.build(vocabulary.codes, vocabulary.level_sizes).to(self.device)
+        self.constraint: Constraint = StaticIndex.build(vocabulary.codes, vocabulary.level_sizes).to(self.device)
         self._token_ids = [torch.from_numpy(ids).to(self.device) for ids in vocabulary.token_ids(tokenizer)]
 
     @property
