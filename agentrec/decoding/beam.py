@@ -106,13 +106,13 @@ def search(
     if rule is not None and plan.precut is not None:
         raise ConfigError("the beam plan has a precut and the search a rule of its own; expected one of them")
     rule = rule or Likeliest(plan.precut)
-    tree, beams = BeamTree(prompt), root(prompt)
-    sizes = constraint.level_sizes
+    sizes, levels = constraint.level_sizes, range(len(token_ids))
+    widths = [plan.at(level, sizes if rule.distinct else None) for level in levels]
+    tree, beams = BeamTree(prompt, sum(widths[:-1])), root(prompt)
     for level, columns in enumerate(token_ids):
         last = level == len(token_ids) - 1
         ask = Ask(constraint, beams, tree.logits, columns, exclude if last else None)
-        width = plan.at(level, sizes) if rule.distinct else plan.widths[min(level, len(plan.widths) - 1)]
-        found = _next(rule, ask, plan, width)
+        found = _next(rule, ask, plan, widths[level])
         beams = Frontier(level + 1, found.states, found.scores, found.logprobs)
         if not last:
             tree.grow(found.parents, columns[found.codes])

@@ -42,11 +42,13 @@ class BeamPlan:
         if self.groups > 1 and self.precut is not None:
             raise ConfigError("the beam plan has groups and a precut; expected one of them")
 
-    def at(self, level: int, level_sizes: Sequence[int]) -> int:
+    def at(self, level: int, level_sizes: Sequence[int] | None) -> int:
         """Width after a level: as planned, and never more beams than there are code sequences.
 
-        In groups, the first level keeps one beam per group.
+        In groups, the first level keeps one beam per group. Without level sizes beams may repeat, and the plan holds.
         """
+        if level_sizes is None:
+            return self.widths[min(level, len(self.widths) - 1)]
         if self.groups > 1:
             share = self.widths[min(level, len(self.widths) - 1)] // self.groups
             below = math.prod(level_sizes[1 : level + 1])

@@ -1,18 +1,18 @@
 """Prompts that a model has read: their keys and values, to be searched as often as one likes.
 
 The same user under another constraint, with other widths or another rule, costs no second reading: `Prompt.fork` gives
-every search a cache of its own that shares the prompt's memory.
+every search a cache of its own.
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from agentrec.core.errors import ConfigError
+from agentrec.decoding.cache import with_room
 
 ATTENTION = ("sdpa", "eager")
 
@@ -38,11 +38,9 @@ class Prompt:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def fork(self) -> Any:
-        """A cache that can be appended to."""
-        made = copy.copy(self.cache)
-        made.layers = [copy.copy(layer) for layer in self.cache.layers]
-        return made
+    def fork(self, room: int) -> Any:
+        """A cache that begins like this one and has room for so many more positions."""
+        return with_room(self.cache, room)
 
 
 @torch.inference_mode()

@@ -61,7 +61,8 @@ def search_slates(
         raise ConfigError(f"a slate has {size} items and {constraint.num_items} are allowed; expected 1 to that many")
     if n > num_beams:
         raise ConfigError(f"n is {n} and num_beams {num_beams}; expected a beam at least as wide as the list")
-    tree, beams = BeamTree(prompt), root(prompt)
+    steps = size * (len(token_ids) + (separator is not None))
+    tree, beams = BeamTree(prompt, num_beams * steps), root(prompt)
     written = torch.zeros(*beams.states.shape, 0, dtype=torch.long, device=beams.states.device)
     for place in range(size):
         if place and separator is not None:

@@ -17,18 +17,19 @@ class BeamTree:
 
     Args:
         prompt: B prompts; the root of each row.
+        room: beam tokens per row that will be fed, all levels together.
 
     Attributes:
         logits: (B, M, V) of the newest beams; (B, 1, V) at the root.
     """
 
-    def __init__(self, prompt: Prompt) -> None:
+    def __init__(self, prompt: Prompt, room: int) -> None:
         self.logits = prompt.logits
-        self._model, self._cache = prompt.model, prompt.fork()
+        self._model, self._cache = prompt.model, prompt.fork(room)
         self._lengths = prompt.lengths
         self._visible = prompt.mask[:, None, :]  # (B, M, S): which cached rows each beam may attend to
         self._depth = 0
-        self._dtype = None if prompt.model.config._attn_implementation == "sdpa" else prompt.logits.dtype
+        self._dtype = next(prompt.model.parameters()).dtype
 
     def grow(self, parents: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Continue beams by one token each; one forward pass.
@@ -43,19 +44,14 @@ class BeamTree:
         inherited = self._visible.gather(1, parents[:, :, None].expand(-1, -1, self._visible.shape[2]))
         own = torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
         self._visible = torch.cat([inherited, own], dim=2)
+        hidden = torch.zeros(self._visible.shape, dtype=self._dtype, device=tokens.device)
+        hidden.masked_fill_(~self._visible, torch.finfo(self._dtype).min)
         out = self._model(
             input_ids=tokens,
-            attention_mask=self._mask()[:, None],
+            attention_mask=hidden[:, None],
             position_ids=(self._lengths + self._depth)[:, None].expand_as(tokens),
             past_key_values=self._cache,
         )
         self._depth += 1
         self.logits = out.logits
         return self.logits
-
-    def _mask(self) -> torch.Tensor:
-        """As attention wants it: bool for sdpa, else something to add."""
-        if self._dtype is None:
-            return self._visible
-        added = torch.zeros(self._visible.shape, dtype=self._dtype, device=self._visible.device)
-        return added.masked_fill_(~self._visible, torch.finfo(self._dtype).min)
