@@ -15,6 +15,10 @@ class DataError(AgentrecError):
     """Interactions, items or a split are not usable as they are."""
 
 
+class EmptySetError(DataError):
+    """A set of allowed items holds none; nothing allowed is never taken for everything allowed."""
+
+
 class ConfigError(AgentrecError):
     """A setting is unknown, of the wrong type or out of range."""
 

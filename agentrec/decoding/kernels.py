@@ -114,6 +114,17 @@ def any_below(base: Any, small: Any, below: Any, above: Any) -> None:
                 break
 
 
+@njit(cache=True, nogil=True)
+def gather_bits(bits: Any, places: Any, out: Any) -> None:
+    """Packed bits at a list of places: out[i] = bits[places[i]]."""
+    for byte in range(len(out)):
+        packed = np.uint8(0)
+        for e in range(8 * byte, min(8 * byte + 8, len(places))):
+            at = places[e]
+            packed |= (bits[at >> 3] >> np.uint8(at & 7) & np.uint8(1)) << np.uint8(e & 7)
+        out[byte] = packed
+
+
 @njit(cache=True, nogil=True, inline="always")
 def _worse(score: Any, place: Any, other: Any, other_place: Any) -> bool:
     """Whether a candidate ranks behind another: by score, then by place."""

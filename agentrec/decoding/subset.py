@@ -1,0 +1,256 @@
+"""A set of allowed items of one `StaticIndex`, as packed bits over its edges: nothing of the index is built twice.
+
+The bit of an edge says whether an allowed item lies behind it; those of the last level come from the set, those above
+are the OR of their children. A node that is not allowed has no allowed child, so walks of another set end here too.
+States are those of the index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agentrec.core.errors import DataError, EmptySetError
+from agentrec.core.types import IntArray
+from agentrec.decoding import kernels
+from agentrec.decoding.candidates import DEAD, Candidates, Frontier
+from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.offsets import Offsets
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Some items of an index; follows `agentrec.core.protocols.Constraint` and `candidates.Searchable`.
+
+    Sets of one index combine by ``&``, ``|``, ``-`` and ``~``; a combination that holds no item is an `EmptySetError`.
+
+    Attributes:
+        index: whose items they are.
+        members: (I / 8,) uint8, the bit of every item index, lowest bit first.
+        bits: per level, (E_l / 8,) uint8, the bit of every edge.
+        num_items: how many items are allowed.
+        name: for messages.
+
+    Example:
+        >>> index = StaticIndex.build(np.array([[0, 1], [1, 0], [1, 1]]), level_sizes=(2, 2))
+        >>> shoes, fresh = Subset.build(index, [0, 1], name="shoes"), Subset.build(index, [1, 2], name="fresh")
+        >>> (shoes & fresh).items().tolist(), (shoes - fresh).items().tolist(), (~shoes).items().tolist()
+        ([1], [0], [2])
+        >>> shoes.children(1, torch.tensor([0, 1])).tolist()
+        [[-1, 0], [1, -1]]
+    """
+
+    index: StaticIndex
+    members: torch.Tensor
+    bits: tuple[torch.Tensor, ...]
+    num_items: int
+    name: str
+
+    @classmethod
+    def build(
+        cls, index: StaticIndex, items: NDArray[np.bool_] | IntArray | list[int], *, name: str = "allowed items"
+    ) -> Subset:
+        """Build from a mask, or from item indexes.
+
+        Args:
+            index: of the catalogue.
+            items: (I,) bool, which items are allowed, one value for each item that the index can name; or item indexes
+                in any order.
+            name: for messages.
+
+        Raises:
+            EmptySetError: no item is allowed.
+            DataError: the mask is too short, or an allowed item is not in the index.
+        """
+        members = pack_members(index, items, name)
+        found = cls.of_members(index, members, name=name)
+        if found.num_items < int(np.bitwise_count(members.cpu().numpy()).sum()):
+            outside = _unpack(members & ~everything(index), index)
+            raise DataError(
+                f"constraint set {name!r} has {int(outside.sum())} items that the index does not hold, for example "
+                f"item {int(outside.argmax())}; expected items of the index, so leave them out or build it with them"
+            )
+        return found
+
+    @classmethod
+    def of_members(cls, index: StaticIndex, members: torch.Tensor, *, name: str = "allowed items") -> Subset:
+        """Build from packed bits of items: (I / 8,) uint8 on the device of the index, as `members` has them.
+
+        Raises:
+            EmptySetError: no item of the index is allowed.
+        """
+        level = _at(members, index.items)
+        count = int(np.bitwise_count(level.numpy()).sum()) if level.device.type == "cpu" else int(_flags(level).sum())
+        if not count:
+            raise EmptySetError(
+                f"constraint set {name!r} holds none of the {index.num_items} items of the index; expected at least "
+                "one, so check its filter or choose another set"
+            )
+        bits = [level]
+        for offsets in reversed(index.offsets[1:]):
+            bits.append(any_below(offsets, bits[-1]))
+        return cls(index, members, tuple(reversed(bits)), count, name)
+
+    @property
+    def level_sizes(self) -> tuple[int, ...]:
+        """K_l per level."""
+        return self.index.level_sizes
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the bits alone, without the index."""
+        return len(self.members) + sum(map(len, self.bits))
+
+    def items(self) -> IntArray:
+        """The allowed items: (num_items,) int64, rising."""
+        return np.flatnonzero(_unpack(self.members, self.index)).astype(np.int64)
+
+    def named(self, name: str) -> Subset:
+        """The same set under another name."""
+        return replace(self, name=name)
+
+    def to(self, device: torch.device | str) -> Subset:
+        """The same set on a device, with its index; sets that are to share one are built on one that lies there."""
+        parts = tuple(part.to(device) for part in self.bits)
+        return Subset(self.index.to(device), self.members.to(device), parts, self.num_items, self.name)
+
+    def children(self, level: int, states: torch.Tensor) -> torch.Tensor:
+        """Next state of every code: states (...,) int64 -> (..., K_level) int64, ``-1`` where not allowed."""
+        return self._only(level, self.index.children(level, states))
+
+    def allowed(self, level: int, states: torch.Tensor) -> torch.Tensor:
+        """Which codes may follow: states (...,) int64 -> (..., K_level) bool."""
+        return self.children(level, states) >= 0
+
+    def advance(self, level: int, states: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """The states behind one code each: (...,) int64 and (...,) int64 -> (...,) int64, ``-1`` where not allowed."""
+        return self._only(level, self.index.advance(level, states, codes))
+
+    def _only(self, level: int, found: torch.Tensor) -> torch.Tensor:
+        """Next states with ``-1`` where the set does not go."""
+        bits = self.members if level == len(self.bits) - 1 else self.bits[level]
+        inside = (bits[found.clamp_min(0) >> 3] >> (found & 7)) & 1
+        return found.masked_fill(inside == 0, -1)
+
+    def mask_logits(
+        self, level: int, states: torch.Tensor, logits: torch.Tensor, columns: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits (..., V) with ``-inf`` everywhere but at the allowed codes; see `StaticIndex.mask_logits`."""
+        allowed = self.allowed(level, states)
+        where = torch.arange(allowed.shape[-1], device=logits.device) if columns is None else columns
+        masked = torch.full_like(logits, DEAD)
+        masked[..., where] = logits[..., where].masked_fill(~allowed, DEAD)
+        return masked
+
+    def top_candidates(
+        self,
+        beams: Frontier,
+        logprobs: torch.Tensor,
+        k: int,
+        *,
+        columns: torch.Tensor | None = None,
+        barred: torch.Tensor | None = None,
+    ) -> Candidates:
+        """See `agentrec.decoding.candidates.best`."""
+        bits = self.bits[beams.level]
+        return self.index.top_candidates(beams, logprobs, k, columns=columns, barred=barred, bits=bits)
+
+    def __and__(self, other: Subset) -> Subset:
+        return self._made(other, self.members & other.members, "&")
+
+    def __or__(self, other: Subset) -> Subset:
+        return self._made(other, self.members | other.members, "|")
+
+    def __sub__(self, other: Subset) -> Subset:
+        return self._made(other, self.members & ~other.members, "-")
+
+    def __invert__(self) -> Subset:
+        return Subset.of_members(self.index, everything(self.index) & ~self.members, name=f"~{self.name}")
+
+    def _made(self, other: Subset, members: torch.Tensor, sign: str) -> Subset:
+        if other.index is not self.index:
+            raise DataError(
+                f"constraint sets {self.name!r} and {other.name!r} belong to two indexes; expected one, so build both "
+                "on the same StaticIndex object"
+            )
+        return Subset.of_members(self.index, members, name=f"({self.name} {sign} {other.name})")
+
+
+def pack_members(index: StaticIndex, items: NDArray[np.bool_] | IntArray | list[int], name: str) -> torch.Tensor:
+    """Packed bits of items from a mask or from item indexes: (I / 8,) uint8 on the device of the index.
+
+    Raises:
+        DataError: the mask is too short or too long, or an index is out of range; items that the index lacks pass.
+    """
+    given = np.asarray(items)
+    size = universe(index)
+    if given.ndim != 1 or (len(given) and given.dtype.kind not in "bui"):
+        raise DataError(
+            f"constraint set {name!r} is given as {given.ndim}-dimensional {given.dtype}; expected one bool per item "
+            "or a list of item indexes"
+        )
+    if given.dtype == np.bool_ and len(given) != size:
+        if len(given) < size or given[size:].any():
+            raise DataError(
+                f"constraint set {name!r} has a mask of {len(given)} items; expected {size}, one per item of the index"
+            )
+        given = given[:size]
+    elif given.dtype != np.bool_:
+        wrong = given[(given < 0) | (given >= size)]
+        if len(wrong):
+            raise DataError(f"constraint set {name!r} names item {int(wrong[0])}; expected indexes 0 to {size - 1}")
+        mask = np.zeros(size, np.bool_)
+        mask[given.astype(np.int64)] = True
+        given = mask
+    return torch.from_numpy(np.packbits(given, bitorder="little")).to(index.items.device)
+
+
+def universe(index: StaticIndex) -> int:
+    """I: one more than the largest item index of an index."""
+    return int(index.items.max()) + 1
+
+
+def everything(index: StaticIndex) -> torch.Tensor:
+    """Packed bits of all items of an index."""
+    return pack_members(index, index.items.cpu().numpy(), "all")
+
+
+def any_below(offsets: Offsets, below: torch.Tensor) -> torch.Tensor:
+    """Bits of n nodes from the bits of their children: set where any child's is; on any device."""
+    nodes = len(offsets.small) - 1
+    if below.device.type == "cpu":
+        above = torch.zeros((nodes + 7) // 8, dtype=torch.uint8)
+        kernels.any_below(offsets.base.numpy(), offsets.small.numpy(), below.numpy(), above.numpy())
+        return above
+    counted = torch.nn.functional.pad(_flags(below).cumsum(0), (1, 0))
+    first = counted[offsets.at(torch.arange(nodes + 1, device=below.device))]
+    return _packed(first[1:] > first[:-1])
+
+
+def _at(members: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+    """Packed bits of a list of items, from the packed bits of all."""
+    if members.device.type == "cpu":
+        found = torch.empty((len(items) + 7) // 8, dtype=torch.uint8)
+        kernels.gather_bits(members.numpy(), items.numpy(), found.numpy())
+        return found
+    where = items.long()
+    return _packed(((members[where >> 3] >> (where & 7)) & 1).bool())
+
+
+def _packed(flags: torch.Tensor) -> torch.Tensor:
+    """(E,) bool -> (E / 8,) uint8, lowest bit first."""
+    full = torch.nn.functional.pad(flags.to(torch.uint8), (0, -len(flags) % 8)).view(-1, 8)
+    return (full << torch.arange(8, device=flags.device, dtype=torch.uint8)).sum(dim=1, dtype=torch.uint8)
+
+
+def _flags(bits: torch.Tensor) -> torch.Tensor:
+    """(E / 8,) uint8 -> (E,) 0 or 1, lowest bit first, filled up to whole bytes."""
+    return ((bits[:, None] >> torch.arange(8, device=bits.device, dtype=torch.uint8)) & 1).flatten()
+
+
+def _unpack(members: torch.Tensor, index: StaticIndex) -> NDArray[np.bool_]:
+    """(I / 8,) uint8 -> (I,) bool."""
+    return np.unpackbits(members.cpu().numpy(), count=universe(index), bitorder="little").astype(np.bool_)
