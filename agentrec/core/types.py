@@ -181,6 +181,12 @@ class Catalogue:
         rows = zip(*(self.columns[name] for name in chosen), strict=True)
         return [". ".join(part for part in row if part) for row in rows]
 
+    def take(self, items: IntArray) -> Catalogue:
+        """The chosen items with their texts, in that order: (n,) int64 indexes."""
+        rows = items.tolist()
+        columns = {name: tuple(values[row] for row in rows) for name, values in self.columns.items()}
+        return Catalogue(tuple(self.ids[row] for row in rows), columns)
+
     def index(self) -> dict[str, int]:
         """Item id -> item index."""
         return {item: position for position, item in enumerate(self.ids)}

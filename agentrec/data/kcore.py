@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from agentrec.core.errors import ConfigError, DataError
-from agentrec.core.types import Catalogue
 from agentrec.data.dataset import Dataset, Interactions
 
 
@@ -50,10 +49,5 @@ def k_core(dataset: Dataset, *, min_user: int = 5, min_item: int = 5) -> Dataset
         rows.has_timestamps,
     )
     names = [dataset.user_ids[user] for user in users]
-    core = Dataset(dataset.name, names, _take(dataset.catalogue, items.tolist()), numbered)
+    core = Dataset(dataset.name, names, dataset.catalogue.take(items), numbered)
     return core.stamp({"made_from": dataset.fingerprint, "min_user": min_user, "min_item": min_item})
-
-
-def _take(catalogue: Catalogue, items: list[int]) -> Catalogue:
-    columns = {name: tuple(values[item] for item in items) for name, values in catalogue.columns.items()}
-    return Catalogue(tuple(catalogue.ids[item] for item in items), columns)

@@ -21,13 +21,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from agentrec.core.artefact import plain
 from agentrec.core.config import from_mapping, read_yaml, setting
 from agentrec.core.errors import ConfigError, UnknownNameError
+from agentrec.core.files import file_hash
 from agentrec.core.registry import Registry
 from agentrec.core.resources import resource_folder
+from agentrec.core.types import JSON
 
 GENERATIVE, ORACLE = "generative", "oracle"
 LABEL = re.compile(r"\w[\w.-]*")
@@ -151,6 +153,47 @@ def read_recipe(name: str | Path) -> Recipe:
         ConfigError: the content is not a recipe.
     """
     return Recipe.from_dict(read_yaml(_find(name)))
+
+
+class Chosen(NamedTuple):
+    """One recommender of a recipe.
+
+    Attributes:
+        recipe: the whole of it.
+        label: of the recommender.
+        method: what stands under that label.
+        identity: what it is, as JSON: equal identities train the same on the same data with the same seed.
+    """
+
+    recipe: Recipe
+    label: str
+    method: Method
+    identity: JSON
+
+    @property
+    def sids(self) -> Sids:
+        """The semantic IDs of a generative recommender."""
+        return replace(self.recipe.sids, **self.method.sids)
+
+
+def read_recommender(text: str) -> Chosen:
+    """Read one recommender of a recipe: ``amazon_beauty:generator``, or ``path.yaml:generator``.
+
+    Raises:
+        UnknownNameError: there is no such recipe, or no such label in it.
+        ConfigError: the content is not a recipe.
+    """
+    name, _, label = text.rpartition(":")
+    recipe = read_recipe(name)
+    if label not in recipe.recommenders:
+        known = ", ".join(recipe.recommenders)
+        raise UnknownNameError(f"the recipe {name!r} has no recommender {label!r}; those that exist are {known}")
+    method = recipe.recommenders[label]
+    chosen = Chosen(recipe, label, method, {"kind": "recipe", **plain(method)})
+    if method.method == GENERATIVE:
+        index = chosen.sids.index
+        chosen.identity["sids"] = {**chosen.sids.chosen(), "index": index and file_hash(Path(index))}
+    return chosen
 
 
 def recipe_names() -> list[str]:

@@ -228,19 +228,10 @@ def _method(name: str, settings: Mapping[str, Any], context: _Context) -> Named:
 
 
 def _from_recipe(text: str, context: _Context) -> Named:
-    from agentrec.pipeline.recipe import GENERATIVE, read_recipe
+    from agentrec.pipeline.recipe import read_recommender
     from agentrec.pipeline.run import Run
 
-    name, _, label = text.rpartition(":")
-    recipe = read_recipe(name)
-    if label not in recipe.recommenders:
-        known = ", ".join(recipe.recommenders)
-        raise UnknownNameError(f"the recipe {name!r} has no recommender {label!r}; those that exist are {known}")
-    method = recipe.recommenders[label]
-    identity: JSON = {"kind": "recipe", **plain(method)}
-    if method.method == GENERATIVE:
-        sids = replace(recipe.sids, **method.sids)
-        identity["sids"] = {**sids.chosen(), "index": sids.index and file_hash(Path(sids.index))}
+    recipe, label, method, identity = read_recommender(text)
     folder = context.trained / f"{label}-{json_hash([identity, context.split.fingerprint])[:8]}"
 
     def make(seed: int) -> Recommender:

@@ -115,22 +115,25 @@ class Run:
 
             return Shop.from_dataset(dataset).oracle()
         if method.method == GENERATIVE:
-            folder = self._generator(label, method, dataset, split)
+            want = replace(self.recipe.sids, **method.sids)
+            vocabulary = self.sids(f"{label}-sids" if method.sids else "sids", want, dataset, split)
+            folder = self.generator(label, method, vocabulary, dataset.catalogue, split)
         else:
             folder = self._cf(label, method, split)
         return load_recommender(folder, catalogue=dataset.catalogue)
 
-    def _generator(self, label: str, method: Method, dataset: Dataset, split: Split) -> Path:
+    def generator(
+        self, label: str, method: Method, vocabulary: SIDVocabulary, catalogue: Catalogue, split: Split
+    ) -> Path:
+        """Train a generator on these semantic IDs, or find it trained; its folder."""
         from agentrec.training import sft
 
         config = from_mapping(sft.Config, method.config)
-        want = replace(self.recipe.sids, **method.sids)
-        vocabulary = self.sids(f"{label}-sids" if method.sids else "sids", want, dataset, split)
         training = {"seed": self.recipe.seed, **method.training}
 
         def make(folder: Path) -> None:
             sft.train_sft(
-                split, vocabulary, dataset.catalogue, folder, config=config, training=training, progress=self.progress
+                split, vocabulary, catalogue, folder, config=config, training=training, progress=self.progress
             )
 
         settings = {**sft.defaults(config), **training}  # a changed default trains again, another machine does not
