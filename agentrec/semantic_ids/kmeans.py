@@ -64,8 +64,11 @@ def _table(vectors: Any) -> NDArray[Any]:
 
 def directions(residuals: FloatArray, shortest: float) -> FloatArray:
     """Rows scaled to length 1; rows not longer than ``shortest`` become zeros: (N, D) float32 -> (N, D) float32."""
-    lengths = np.linalg.norm(residuals, axis=1, keepdims=True)
-    scaled: FloatArray = np.divide(residuals, lengths, out=np.zeros_like(residuals), where=lengths > shortest)
+    scaled: FloatArray = np.zeros_like(residuals)
+    for start in range(0, len(residuals), CHUNK):
+        rows = residuals[start : start + CHUNK]
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        np.divide(rows, lengths, out=scaled[start : start + CHUNK], where=lengths > shortest)
     return scaled
 
 
@@ -121,10 +124,14 @@ def starts(points: FloatArray, size: int, seed: int) -> FloatArray:
 
 def sample(rows: FloatArray, limit: int, seed: int) -> FloatArray:
     """At most ``limit`` rows, drawn without replacement, in their order."""
-    if len(rows) <= limit:
-        return rows
-    chosen: FloatArray = rows[np.sort(generator(seed, "sample").choice(len(rows), limit, replace=False))]
-    return chosen
+    return rows if len(rows) <= limit else rows[sampled(len(rows), limit, seed)]
+
+
+def sampled(size: int, limit: int, seed: int) -> IntArray:
+    """At most ``limit`` of the numbers 0..size-1, drawn without replacement, ascending: (n,) int64."""
+    if size <= limit:
+        return np.arange(size)
+    return np.sort(generator(seed, "sample").choice(size, limit, replace=False))
 
 
 def spherical_centres(points: FloatArray, size: int, *, max_iter: int, seed: int) -> FloatArray:

@@ -145,11 +145,17 @@ def fit_level(residuals: FloatArray, number: int, config: Config, shortest: floa
     Returns:
         The level, and the codes (N,) int64.
     """
-    seen = look_at(residuals, number, config, shortest)
-    unlabelled = Level(seen.view, mixture_of(seen, number, config), np.zeros((0, 0), np.float32))
+    view, found = fit_mixture(residuals, number, config, shortest)
+    unlabelled = Level(view, found, np.zeros((0, 0), np.float32))
     used, codes = np.unique(unlabelled.codes(residuals), return_inverse=True)
-    mixture = Mixture(*(part[used.tolist()] for part in unlabelled.mixture))
-    return Level(seen.view, mixture, member_means(residuals, codes, len(used))), codes.astype(np.int64)
+    mixture = Mixture(*(part[used.tolist()] for part in found))
+    return Level(view, mixture, member_means(residuals, codes, len(used))), codes.astype(np.int64)
+
+
+def fit_mixture(residuals: FloatArray, number: int, config: Config, shortest: float) -> tuple[View, Mixture]:
+    """Look at residuals and fit; arguments as those of `fit_level`. Points are gone when it returns."""
+    seen = look_at(residuals, number, config, shortest)
+    return seen.view, mixture_of(seen, number, config)
 
 
 class Seen(NamedTuple):

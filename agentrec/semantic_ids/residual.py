@@ -36,14 +36,14 @@ def fit_levels(
     """Fit level by level: each to what the levels before it left.
 
     Args:
-        vectors: (N, D) float32; left as they are.
+        vectors: (N, D) float32; overwritten by what all levels leave.
         num_levels: L.
         fit: residuals (N, D) float32 and level 0..L-1 -> the level and the codes (N,) int64 of the residuals.
 
     Returns:
         L levels, and the codes (N, L) int64.
     """
-    residuals, levels = vectors.copy(), list[AnyLevel]()
+    residuals, levels = vectors, list[AnyLevel]()
     codes = np.empty((len(vectors), num_levels), np.int64)
     for number in range(num_levels):
         level, codes[:, number] = fit(residuals, number)
@@ -172,3 +172,9 @@ def tell_small_levels(method: str, codebooks: Sequence[FloatArray], wanted: Sequ
             DataWarning,
             stacklevel=3,
         )
+
+
+def longest(vectors: FloatArray) -> float:
+    """The greatest length of a row: (N, D) float32."""
+    starts = range(0, len(vectors), ROWS)
+    return max(float(np.linalg.norm(vectors[start : start + ROWS], axis=1).max()) for start in starts)

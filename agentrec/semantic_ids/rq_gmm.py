@@ -23,13 +23,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
-import numpy as np
-
 from agentrec.core.artefact import Arrays, Artefact, plain
 from agentrec.core.config import from_mapping, setting
 from agentrec.core.errors import ArtefactError, ConfigError, DataError, require
 from agentrec.core.types import FloatArray, IntArray
-from agentrec.semantic_ids.kmeans import check_vectors, sample
+from agentrec.semantic_ids.kmeans import check_vectors, sampled
 from agentrec.semantic_ids.mixture_level import Level, fit_level, level_of, one_thread
 from agentrec.semantic_ids.residual import (
     NOTHING,
@@ -38,6 +36,7 @@ from agentrec.semantic_ids.residual import (
     encode_levels,
     fit_jointly,
     fit_levels,
+    longest,
     tell_small_levels,
 )
 
@@ -133,15 +132,16 @@ class RQGMM(Artefact):
         Raises:
             DataError: the vectors are not (N, D) finite numbers.
         """
-        table = sample(check_vectors(vectors), self.config.points_per_code * max(self.config.sizes), self.config.seed)
-        shortest = NOTHING * float(np.linalg.norm(table, axis=1).max())
+        table = check_vectors(vectors)
+        rows = sampled(len(table), self.config.points_per_code * max(self.config.sizes), self.config.seed)
+        shortest = NOTHING * longest(table[rows])
         with one_thread():
             self._levels, codes = fit_levels(
-                table,
+                table[rows],
                 self.config.num_levels,
                 lambda residuals, number: fit_level(residuals, number, self.config, shortest),
             )
-            self._joint = fit_jointly(table, codes, self.codebooks) if self.config.joint else []
+            self._joint = fit_jointly(table[rows], codes, self.codebooks) if self.config.joint else []
         tell_small_levels("rq_gmm", self.codebooks, self.config.sizes)
         return self
 

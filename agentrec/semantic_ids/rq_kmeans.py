@@ -33,7 +33,7 @@ from agentrec.semantic_ids.kmeans import (
     flat_centres,
     means,
     nearest,
-    sample,
+    sampled,
     spherical_centres,
 )
 from agentrec.semantic_ids.residual import (
@@ -43,6 +43,7 @@ from agentrec.semantic_ids.residual import (
     encode_levels,
     fit_jointly,
     fit_levels,
+    longest,
     tell_small_levels,
 )
 
@@ -144,10 +145,11 @@ class RQKMeans(Artefact):
         Raises:
             DataError: the vectors are not (N, D) finite numbers.
         """
-        table = sample(check_vectors(vectors), self.config.points_per_code * max(self.config.sizes), self.config.seed)
-        self._shortest = NOTHING * float(np.linalg.norm(table, axis=1).max())
-        self._levels, codes = fit_levels(table, self.config.num_levels, self._fit_level)
-        self._joint = fit_jointly(table, codes, self.codebooks) if self.config.joint else []
+        table = check_vectors(vectors)
+        rows = sampled(len(table), self.config.points_per_code * max(self.config.sizes), self.config.seed)
+        self._shortest = NOTHING * longest(table[rows])
+        self._levels, codes = fit_levels(table[rows], self.config.num_levels, self._fit_level)
+        self._joint = fit_jointly(table[rows], codes, self.codebooks) if self.config.joint else []
         tell_small_levels("rq_kmeans", self.codebooks, self.config.sizes)
         return self
 
