@@ -212,8 +212,8 @@ def _check_parts(settings: Mapping[str, Any], collisions: str) -> None:
         )
     if collisions == "keep":
         raise ConfigError(
-            "collisions is 'keep'; expected a policy that gives every item an ID of its own, since decoding ends in "
-            "one item ('keep' is for reports and for generators over groups of items)"
+            "collisions is 'keep', which leaves items sharing one ID, and a generator's beam ends in one item; "
+            "expected a policy that gives every item its own, so take append, next_best or zero_collision"
         )
     policy(collisions, settings.get("collisions"))
 

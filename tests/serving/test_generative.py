@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentrec.core.errors import ArtefactError, ConfigError
+from agentrec.core.errors import ArtefactError, ConfigError, DataError
 from agentrec.core.types import Catalogue, Histories
 from agentrec.prompts.forms import build_form
+from agentrec.semantic_ids.collisions import Problem, solve
+from agentrec.semantic_ids.collisions.keep import SharedCodes
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.serving.generative import TOKENS_PER_BATCH, GenerativeRecommender, batches_by_tokens
 from agentrec.serving.load import load_recommender
@@ -46,6 +48,31 @@ def test_any_saved_recommender_opens_by_its_folder(tmp_path: Path) -> None:
     assert again.recommend(history, 3).items.shape == (1, 3)
     with pytest.raises(ArtefactError, match="no catalogue was given"):
         load_recommender(tmp_path / "model")
+
+
+def test_a_generator_over_groups_gives_their_items_in_the_order_of_the_tie_break() -> None:
+    codes = random_codes(10, (3, 3))[np.array([0, 1, 2, 3, 0, 1, 0, 2])]  # 8 items, 4 rows of codes
+    counts = np.array([1, 5, 2, 9, 3, 5, 2, 8])
+    with pytest.raises(DataError, match=r"item 0 and item 6 .* resolve collisions first"):
+        SIDVocabulary(codes)
+    shared = SharedCodes.of(solve(Problem(codes, popularity=counts), "keep"))
+    vocabulary = SIDVocabulary(shared.codes)
+    model, tokenizer = tiny_generator(vocabulary)
+    tokens, sids = vocabulary.item_token_ids(tokenizer), [vocabulary.text(group) for group in range(4)]
+    form = build_form({"form": "sequence", "max_items": 5}, tokenizer, tokens, sids, [""] * 4)
+    recommender = GenerativeRecommender(model, tokenizer, vocabulary, form, num_beams=4)
+    histories = Histories.from_lists([shared.group_of[[0, 3]].tolist(), shared.group_of[[5]].tolist()])
+    groups = recommender.recommend(histories, 4)
+    found = shared.expand(groups, 8)
+    for user in range(2):
+        assert sorted(found.items[user].tolist()) == list(range(8))
+        expected = [
+            item
+            for group in groups.items[user]
+            for item in sorted(np.flatnonzero(shared.group_of == group).tolist(), key=lambda row: (-counts[row], row))
+        ]
+        assert found.items[user].tolist() == expected
+        assert (np.diff(found.scores[user]) <= 0).all()
 
 
 def test_another_catalogue_is_refused(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Collisions stay; items that share their codes are ordered by popularity or in item order.
 
 The codes of the quantiser are all there is: nothing moves and nothing is appended. A generator then names a group, and
-the order says which of its items is meant first. A `SIDVocabulary` wants distinct rows, and decoding ends in one item,
-so this policy serves reports, and generators over *groups*: `SharedCodes` holds the distinct rows (a vocabulary can be
-built of them, and histories mapped by ``group_of``) and expands recommended groups to items.
+the order says which of its items is meant first. A `SIDVocabulary` wants distinct rows, and decoding ends in one item:
+`agentrec sids fit` and `compare` refuse this policy. It serves reports, and generators over *groups*: `SharedCodes`
+holds the distinct rows (build the vocabulary of them, and map histories by ``group_of``), and its `expand` turns the
+groups that the beam found into items, in the order of the tie-break.
 """
 
 from __future__ import annotations
