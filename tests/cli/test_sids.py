@@ -196,6 +196,8 @@ def test_ids_are_compared_and_what_cannot_be_read_is_told(data: Path, tmp_path: 
     assert rows["rq_kmeans-next_best"]["health"]["collision_rate"] == 0 < rows["mine"]["health"]["collision_rate"]
     files = sorted(file.name for file in (tmp_path / "out").iterdir())
     assert files == ["compare.csv", "compare.html", "compare.json", "sids"]
+    kept = tmp_path / "out" / "sids" / "rq_kmeans-next_best"
+    assert run("report", "--sids", kept, "--data", data)["neighbours"] is not None
     table = CliRunner().invoke(app, ["compare", *map(str, options)], catch_exceptions=False)
     assert "mean rank" in table.stdout
     assert "not measured: short: " in table.stdout

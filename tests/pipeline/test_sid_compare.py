@@ -214,6 +214,22 @@ def test_files_say_the_same_and_the_page_stands_alone(found: Comparing, tmp_path
     assert to_html(found) == text
 
 
+def test_those_that_share_the_first_place_are_all_named(world: tuple[np.ndarray, list[str], SIDVocabulary]) -> None:
+    entries = [Entry(name, "imported", world[2]) for name in ("first", "same", "too")]
+    text = to_html(compare_sids([*entries, Entry("last", "imported", shuffled(world[2], 1))], world[0], world[1]))
+    assert "first, same and too share the best mean of ranks" in text
+
+
+def test_details_are_shown_in_two_tables(found: Comparing) -> None:
+    table = details(found)
+    codes, shared = table.split("items per first code")
+    assert codes.heads[-1] == "items per first code"
+    assert shared.heads[0] == "neighbours, 1"
+    assert codes.heads + shared.heads == table.heads
+    for (name, cells), (_, left), (_, right) in zip(table.rows, codes.rows, shared.rows, strict=True):
+        assert left + right == cells, name
+
+
 def test_tables_mark_the_best(found: Comparing) -> None:
     table = ranking(found)
     assert table.heads == ("mean rank", "error", "collisions", "evenness", "neighbours", "categories")

@@ -173,6 +173,7 @@ def fitted(
     budget: Budget,
     *,
     keep: Path,
+    vectors: str = "tfidf_svd",
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Entry]:
     """Fit quantisers with one budget, and tell colliding items apart by every policy.
@@ -183,13 +184,17 @@ def fitted(
         dataset: whose items these are.
         budget: of every quantiser.
         keep: folder where IDs are kept; the same vectors, budget and code give them again without fitting.
+        vectors: what made the item vectors, so that kept IDs can be reported on.
         say: told one line per quantiser.
     """
     found: list[Entry] = []
     for name in names:
         titles = [name if len(budget.collisions) == 1 else f"{name}-{policy}" for policy in budget.collisions]
         pairs = dict(zip(titles, budget.collisions, strict=True))
-        made = {title: _provenance(name, policy, table, dataset, budget) for title, policy in pairs.items()}
+        made = {
+            title: {**_provenance(name, policy, table, dataset, budget), "vectors": vectors}
+            for title, policy in pairs.items()
+        }
         kept = {title: _kept(keep / title, made[title]) for title in titles}
         if all(vocabulary is not None for vocabulary in kept.values()):
             say(f"{name}: kept from before")
@@ -230,7 +235,7 @@ def _fit(
 def _provenance(name: str, policy: str, table: FloatArray, dataset: Described, budget: Budget) -> dict[str, Any]:
     return {
         "data": dataset.fingerprint,
-        "vectors": array_hash(table),
+        "vectors_hash": array_hash(table),
         "quantiser": name,
         "collisions": policy,
         "num_levels": budget.num_levels,

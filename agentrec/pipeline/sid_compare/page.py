@@ -12,7 +12,7 @@ from agentrec.evaluation.report.wording import describe_comparison
 from agentrec.evaluation.result import Estimate
 from agentrec.pipeline.sid_compare.compare import Comparing
 from agentrec.pipeline.sid_compare.scores import ASPECTS
-from agentrec.pipeline.sid_compare.view import Table, details, ranking
+from agentrec.pipeline.sid_compare.view import LAST_OF_CODES, Table, details, ranking
 from agentrec.pipeline.sid_report.web import render
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
@@ -23,12 +23,13 @@ def to_html(found: Comparing) -> str:
     from markupsafe import Markup
 
     names = ranking(found)
+    codes, shared = details(found).split(LAST_OF_CODES) if names.rows else (names, names)
     content = {
         "title": f"Semantic IDs of {found.about.get('data', {}).get('name', 'a catalogue')}, compared",
         "finding": finding(found),
         "about": about(found.about),
         "ranking": names,
-        "details": details(found),
+        "details": [("Use of codes", codes), ("What items with the same first codes share", shared)],
         "failed": [(row.entry.name, row.entry.error) for row in found.rows if row.entry.error],
         "aspects": ASPECTS,
         "plots": [Markup(plot) for plot in [*_ndcg_plots(found), *_aspect_plots(found, names)]],
@@ -45,7 +46,12 @@ def finding(found: Comparing) -> str:
     if not good:
         return "None of the semantic IDs could be measured."
     if found.downstream is None:
-        return f"{good[0].entry.name} stands first by the mean of its ranks in {len(ASPECTS)} aspects."
+        leaders = [row.entry.name for row in good if row.mean_rank == good[0].mean_rank]
+        if len(leaders) > 1:
+            return (
+                f"{', '.join(leaders[:-1])} and {leaders[-1]} share the best mean of ranks in {len(ASPECTS)} aspects."
+            )
+        return f"{leaders[0]} stands first by the mean of its ranks in {len(ASPECTS)} aspects."
     first, reference = good[0], found.downstream.reference
     sentence = f"A generator does best on {first.entry.name}"
     if first.difference is None:

@@ -92,7 +92,8 @@ def run_compare(wanted: Wanted, *, progress: bool = False, say: Callable[[str], 
         collisions=wanted.collisions,
         seed=wanted.seed,
     )
-    entries += fitted(wanted.quantisers, table, dataset, shared, keep=wanted.out / SIDS, say=say)
+    kept = wanted.out / SIDS
+    entries += fitted(wanted.quantisers, table, dataset, shared, keep=kept, vectors=wanted.vectors, say=say)
     distinct([entry.name for entry in entries])
     known = {"name": dataset.name, "fingerprint": dataset.fingerprint}
     about = {"data": known, "vectors": wanted.vectors, "budget": asdict(shared) if wanted.quantisers else None}

@@ -11,6 +11,7 @@ from agentrec.pipeline.sid_compare.scores import ASPECTS, numbers
 from agentrec.pipeline.sid_report.words import share
 
 DASH = "–"
+LAST_OF_CODES = "items per first code"  # of `details`: columns behind it say what items with the same codes share
 
 
 class Column(NamedTuple):
@@ -38,6 +39,16 @@ class Table:
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
+    def split(self, head: str) -> tuple[Table, Table]:
+        """The columns up to the one of that head, and those behind it.
+
+        Raises:
+            ValueError: no column has that head.
+        """
+        place = self.heads.index(head) + 1
+        left = Table(self.heads[:place], tuple((name, cells[:place]) for name, cells in self.rows))
+        return left, Table(self.heads[place:], tuple((name, cells[place:]) for name, cells in self.rows))
+
 
 def ranking(found: Comparing) -> Table:
     """Rank, NDCG@10 where it was measured, and the aspects."""
@@ -59,7 +70,7 @@ def details(found: Comparing) -> Table:
     columns.append(Column("largest group", "lower", _number("largest_group"), _count))
     columns.append(Column("lowest perplexity", "higher", _number("lowest_perplexity"), lambda value: f"{value:.1f}"))
     columns.append(Column("lowest use", "higher", _number("lowest_utilisation"), share))
-    columns.append(Column("items per first code", "neither", _number("items_per_first_code_median"), _count))
+    columns.append(Column(LAST_OF_CODES, "neither", _number("items_per_first_code_median"), _count))
     columns += [Column(head, "higher", _number(name), share) for name, head in shares]
     columns += [
         Column(f"mutual information, {n}", "higher", _number(f"mutual_information_{n}"), lambda value: f"{value:.3f}")
