@@ -24,9 +24,9 @@ from agentrec.core.types import Histories, IntArray
 from agentrec.data.dataset import Dataset
 from agentrec.data.load import load_dataset
 from agentrec.data.split import PARTS, Split, leave_one_out
-from agentrec.data.withhold import draw_items, first_buyers, withhold
 from agentrec.evaluation.cold_start import Constrained, Filtered, FirstPurchases, NearestText, Shuffled
 from agentrec.evaluation.task import Metric, System, Task, task
+from agentrec.evaluation.withhold import draw_items, first_buyers, withhold
 from agentrec.pipeline.cold_start import ColdGenerator, ColdStart
 from agentrec.pipeline.recipe import read_recommender
 

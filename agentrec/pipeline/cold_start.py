@@ -47,7 +47,7 @@ class ColdStart:
 
     Attributes:
         dataset: all items.
-        split: without any row of the withheld ones; see `agentrec.data.withhold.withhold`.
+        split: without any row of the withheld ones; see `agentrec.evaluation.withhold.withhold`.
         items: (W,) int64, the withheld ones, ascending.
     """
 
