@@ -64,6 +64,15 @@ class PerRow:
         """The constraints of the chosen rows, in that order."""
         return PerRow([self.constraints[row] for row in rows])
 
+    def check_rows(self, rows: int) -> None:
+        """Refuse another number of rows.
+
+        Raises:
+            DataError: it is not the number of constraints.
+        """
+        if rows != len(self.constraints):
+            raise DataError(f"{rows} histories meet {len(self.constraints)} constraints; expected one for each")
+
     def children(self, level: int, states: torch.Tensor) -> torch.Tensor:
         """Next state of every code: states (R, ...) int64 -> (R, ..., K_level) int64, ``-1`` where not allowed."""
         found = states.new_empty(*states.shape, self.level_sizes[level])

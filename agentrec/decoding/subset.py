@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from agentrec.core.errors import DataError, EmptySetError
 from agentrec.core.types import IntArray
-from agentrec.decoding import kernels
+from agentrec.decoding import bits
 from agentrec.decoding.candidates import DEAD, Candidates, Frontier
 from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.offsets import Offsets
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ class Subset:
         """
         members = pack_members(index, items, name)
         found = cls.of_members(index, members, name=name)
-        if found.num_items < int(np.bitwise_count(members.cpu().numpy()).sum()):
+        if found.num_items < bits.count(members):
             outside = _unpack(members & ~everything(index), index)
             raise DataError(
                 f"constraint set {name!r} has {int(outside.sum())} items that the index does not hold, for example "
@@ -82,17 +81,17 @@ class Subset:
         Raises:
             EmptySetError: no item of the index is allowed.
         """
-        level = _at(members, index.items)
-        count = int(np.bitwise_count(level.numpy()).sum()) if level.device.type == "cpu" else int(_flags(level).sum())
+        leaves = bits.gathered(members, index.items)
+        count = bits.count(leaves)
         if not count:
             raise EmptySetError(
                 f"constraint set {name!r} holds none of the {index.num_items} items of the index; expected at least "
                 "one, so check its filter or choose another set"
             )
-        bits = [level]
+        levels = [leaves]
         for offsets in reversed(index.offsets[1:]):
-            bits.append(any_below(offsets, bits[-1]))
-        return cls(index, members, tuple(reversed(bits)), count, name)
+            levels.append(bits.any_below(offsets, levels[-1]))
+        return cls(index, members, tuple(reversed(levels)), count, name)
 
     @property
     def level_sizes(self) -> tuple[int, ...]:
@@ -114,8 +113,8 @@ class Subset:
 
     def to(self, device: torch.device | str) -> Subset:
         """The same set on a device, with its index; sets that are to share one are built on one that lies there."""
-        parts = tuple(part.to(device) for part in self.bits)
-        return Subset(self.index.to(device), self.members.to(device), parts, self.num_items, self.name)
+        levels = tuple(level.to(device) for level in self.bits)
+        return Subset(self.index.to(device), self.members.to(device), levels, self.num_items, self.name)
 
     def children(self, level: int, states: torch.Tensor) -> torch.Tensor:
         """Next state of every code: states (...,) int64 -> (..., K_level) int64, ``-1`` where not allowed."""
@@ -131,8 +130,7 @@ class Subset:
 
     def _only(self, level: int, found: torch.Tensor) -> torch.Tensor:
         """Next states with ``-1`` where the set does not go."""
-        bits = self.members if level == len(self.bits) - 1 else self.bits[level]
-        inside = (bits[found.clamp_min(0) >> 3] >> (found & 7)) & 1
+        inside = bits.at(self.members if level == len(self.bits) - 1 else self.bits[level], found)
         return found.masked_fill(inside == 0, -1)
 
     def mask_logits(
@@ -155,8 +153,8 @@ class Subset:
         barred: torch.Tensor | None = None,
     ) -> Candidates:
         """See `agentrec.decoding.candidates.best`."""
-        bits = self.bits[beams.level]
-        return self.index.top_candidates(beams, logprobs, k, columns=columns, barred=barred, bits=bits)
+        own = self.bits[beams.level]
+        return self.index.top_candidates(beams, logprobs, k, columns=columns, barred=barred, bits=own)
 
     def __and__(self, other: Subset) -> Subset:
         return self._made(other, self.members & other.members, "&")
@@ -216,39 +214,6 @@ def universe(index: StaticIndex) -> int:
 def everything(index: StaticIndex) -> torch.Tensor:
     """Packed bits of all items of an index."""
     return pack_members(index, index.items.cpu().numpy(), "all")
-
-
-def any_below(offsets: Offsets, below: torch.Tensor) -> torch.Tensor:
-    """Bits of n nodes from the bits of their children: set where any child's is; on any device."""
-    nodes = len(offsets.small) - 1
-    if below.device.type == "cpu":
-        above = torch.zeros((nodes + 7) // 8, dtype=torch.uint8)
-        kernels.any_below(offsets.base.numpy(), offsets.small.numpy(), below.numpy(), above.numpy())
-        return above
-    counted = torch.nn.functional.pad(_flags(below).cumsum(0), (1, 0))
-    first = counted[offsets.at(torch.arange(nodes + 1, device=below.device))]
-    return _packed(first[1:] > first[:-1])
-
-
-def _at(members: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
-    """Packed bits of a list of items, from the packed bits of all."""
-    if members.device.type == "cpu":
-        found = torch.empty((len(items) + 7) // 8, dtype=torch.uint8)
-        kernels.gather_bits(members.numpy(), items.numpy(), found.numpy())
-        return found
-    where = items.long()
-    return _packed(((members[where >> 3] >> (where & 7)) & 1).bool())
-
-
-def _packed(flags: torch.Tensor) -> torch.Tensor:
-    """(E,) bool -> (E / 8,) uint8, lowest bit first."""
-    full = torch.nn.functional.pad(flags.to(torch.uint8), (0, -len(flags) % 8)).view(-1, 8)
-    return (full << torch.arange(8, device=flags.device, dtype=torch.uint8)).sum(dim=1, dtype=torch.uint8)
-
-
-def _flags(bits: torch.Tensor) -> torch.Tensor:
-    """(E / 8,) uint8 -> (E,) 0 or 1, lowest bit first, filled up to whole bytes."""
-    return ((bits[:, None] >> torch.arange(8, device=bits.device, dtype=torch.uint8)) & 1).flatten()
 
 
 def _unpack(members: torch.Tensor, index: StaticIndex) -> NDArray[np.bool_]:

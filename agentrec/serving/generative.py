@@ -20,6 +20,7 @@ from agentrec.core.protocols import Constraint
 from agentrec.core.types import PAD, Catalogue, Histories, IntArray, Recommendations
 from agentrec.decoding.beam import beam_search
 from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.mixed import PerRow
 from agentrec.models.generator import METHOD_NAME, ROOM, SIDS, read_generator, write_generator
 from agentrec.prompts.forms import Form, build_form, pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
@@ -117,14 +118,18 @@ class GenerativeRecommender(Artefact):
             n: list length, at most the beam width.
             exclude_seen: leave out the user's own items; the beam grows by their number, so that they take no place.
             num_beams: beam width M; the recommender's own by default, widened to n.
-            constraint: other allowed items than the whole catalogue.
+            constraint: other allowed items than the whole catalogue; `agentrec.decoding.mixed.PerRow` of one constraint
+                per history.
 
         Raises:
             ConfigError: n exceeds an explicit beam width.
+            DataError: there are more or fewer constraints than histories.
         """
         beams = max(self.num_beams, n) if num_beams is None else num_beams
         if n > beams:
             raise ConfigError(f"n is {n} and num_beams {num_beams}; expected a beam at least as wide as the list")
+        if isinstance(constraint, PerRow):
+            constraint.check_rows(len(histories))
         items = np.full((len(histories), n), PAD, np.int64)
         scores = np.full((len(histories), n), -np.inf, np.float32)
         prompts = [self.form.prompt(history) for history in histories]
@@ -135,7 +140,8 @@ class GenerativeRecommender(Artefact):
             for part in batches_by_tokens(lengths[group].tolist(), width * self.vocabulary.num_levels):
                 rows = group[part]
                 seen = _seen(histories.take(rows)) if exclude_seen else None
-                found = self._search([prompts[row] for row in rows], n, width, seen, constraint)
+                own = constraint.take(rows) if isinstance(constraint, PerRow) else constraint
+                found = self._search([prompts[row] for row in rows], n, width, seen, own)
                 items[rows], scores[rows] = found
         return Recommendations(items, scores)
 
@@ -155,7 +161,7 @@ class GenerativeRecommender(Artefact):
                 self.model,
                 torch.from_numpy(ids).to(self.device),
                 torch.from_numpy(mask).to(self.device),
-                constraint or self.constraint,
+                self.constraint if constraint is None else constraint,
                 self._token_ids,
                 num_beams=beams,
                 n=n,
