@@ -209,7 +209,7 @@ class SequenceGrammar:
     def __init__(self, trie: SequenceTrie) -> None:
         self.trie = trie
         self.eos = trie.eos
-        self.max_tokens = trie.max_length
+        self.max_tokens = trie.max_length - 1
         self.vocabulary_size = trie.vocabulary_size
 
     def walk(self, tokens: torch.Tensor) -> torch.Tensor:
