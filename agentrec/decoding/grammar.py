@@ -8,7 +8,10 @@ outline, `agentrec.decoding.renormalise` scores under one.
 A row that has written all it may, or that left the grammar because somebody else chose its tokens, gets the end token
 and nothing else.
 
-What it does not know: which rows belong to the same prompt; all rows are held to the same grammar.
+Rows of different prompts are held to different sets by a constraint that tells rows apart
+(`agentrec.decoding.mixed.PerRow`).
+
+What it does not know: items in free text, which are text there.
 """
 
 from __future__ import annotations
@@ -127,11 +130,10 @@ class Outline:
             allowed[:, self.marker] = True
         begins = self.begins(tokens)
         written = (tokens.shape[1] - begins).clamp_max(self.grammar.max_tokens)
-        for count in sorted(set(written.tolist())):
-            if count >= 0:
-                rows = (written == count).nonzero()[:, 0]
-                columns = begins[rows, None] + torch.arange(count, device=tokens.device)
-                allowed[rows] = self._grammar_mask(tokens[rows].gather(1, columns), size)
+        for count in sorted(set(written.tolist()) - {-1}):  # all rows each time: the grammar may tell them apart
+            columns = (begins[:, None] + torch.arange(count, device=tokens.device)).clamp_max(tokens.shape[1] - 1)
+            found = self._grammar_mask(tokens.gather(1, columns), size)
+            allowed = torch.where((written == count)[:, None], found, allowed)
         return allowed
 
     def _grammar_mask(self, tokens: torch.Tensor, size: int) -> torch.Tensor:

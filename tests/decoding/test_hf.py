@@ -14,6 +14,8 @@ from agentrec.decoding.beam import beam_search
 from agentrec.decoding.csr import StaticIndex
 from agentrec.decoding.grammar import Grammar, ItemGrammar, Outline
 from agentrec.decoding.hf import ConstrainedLogitsProcessor
+from agentrec.decoding.mixed import PerRow
+from agentrec.decoding.subset import Subset
 from agentrec.decoding.trie import Trie
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
@@ -136,6 +138,23 @@ def test_text_is_free_up_to_the_marker_and_no_longer_than_allowed(options: dict[
         assert row[place + 1 : place + 4] in case.item_tokens
         assert set(row[place + 4 :]) == {case.eos}
     assert max(lengths) == 5
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+def test_every_prompt_may_have_a_set_of_its_own(thinking: bool) -> None:
+    case = Case()
+    sets = [Subset.build(case.index, np.arange(start, case.index.num_items, 4)) for start in range(4)]
+    grammar: Any = ItemGrammar(PerRow(sets), case.token_ids, case.eos, items_per_output=2, unique=True)
+    outline = Outline(grammar, case.words[0], max_text=3) if thinking else grammar
+    torch.manual_seed(0)
+    for options in ({"num_beams": 5, "num_return_sequences": 5}, {"do_sample": True, "num_return_sequences": 5}):
+        written = case.generate(outline, **options).reshape(4, 5, -1).tolist()
+        for prompt, rows in enumerate(written):
+            for row in rows:
+                start = row.index(case.words[0]) + 1 if thinking else 0
+                found = [case.item_tokens.index(row[place : place + 3]) for place in (start, start + 3)]
+                assert len(set(found)) == 2
+                assert all(item % 4 == prompt for item in found)
 
 
 def test_rows_whose_marker_stands_at_different_places_are_held_each_by_its_own() -> None:
@@ -293,14 +312,16 @@ def test_what_may_follow_is_what_some_output_goes_on_with(
     sizes: tuple[int, ...], slate: int, separated: bool, unique: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    codes = random_codes(6, sizes, seed)
+    every = rng.permutation(random_codes(12, sizes, seed))
+    codes = every[:6]
+    index, more = StaticIndex.build(codes, sizes), StaticIndex.build(every, sizes)
     slate = min(slate, len(codes)) if unique else slate
     eos, separator = 0, 1 if separated else None
     token_ids = [torch.from_numpy(rng.permutation(8)[:size] + 2 + 8 * (level % 2)) for level, size in enumerate(sizes)]
     rows = [[int(token_ids[level][code]) for level, code in enumerate(row)] for row in codes.tolist()]
     grammars: list[Grammar] = [
         ItemGrammar(built, token_ids, eos, items_per_output=slate, separator=separator, unique=unique)
-        for built in (Trie.build(codes, sizes), StaticIndex.build(codes, sizes))
+        for built in (Trie.build(codes, sizes), index, Subset.build(more, np.arange(len(codes))))
     ]
     written: list[list[int]] = [[], []]
     for _ in range(slate * (len(sizes) + 1) + 1):
