@@ -14,7 +14,7 @@ import numpy as np
 from agentrec.core.errors import ConfigError, DataError, DataWarning
 from agentrec.core.types import FloatArray, IntArray
 
-ROWS = 16_384  # taken at once
+ROWS = 8192  # taken at once
 NOTHING = 1e-6  # residuals shorter than this share of the longest vector are rounding
 RIDGE = 10.0  # as if each code had been seen ten times more, where its codebook says; a smaller one hurts new items
 
@@ -77,7 +77,9 @@ def encode_levels(
     return codes
 
 
-def fit_jointly(vectors: FloatArray, codes: IntArray, codebooks: Sequence[FloatArray]) -> list[FloatArray]:
+def fit_jointly(
+    vectors: FloatArray, codes: IntArray, codebooks: Sequence[FloatArray], rows: IntArray | None = None
+) -> list[FloatArray]:
     """Codebooks whose sums come nearest to the vectors, the codes being given.
 
     Level by level, each codebook is best for what the levels before it left; together they can do better, because a
@@ -86,8 +88,9 @@ def fit_jointly(vectors: FloatArray, codes: IntArray, codebooks: Sequence[FloatA
 
     Args:
         vectors: (N, D) float32.
-        codes: (N, L) int64.
+        codes: (n, L) int64 of the rows.
         codebooks: L arrays (K_l, D) float32.
+        rows: (n,) int64, which vectors the codes are of; all by default.
 
     Returns:
         L arrays (K_l, D) float32.
@@ -97,15 +100,16 @@ def fit_jointly(vectors: FloatArray, codes: IntArray, codebooks: Sequence[FloatA
 
     sizes = [len(book) for book in codebooks]
     columns = codes + np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    rows = np.repeat(np.arange(len(codes)), len(sizes))
+    of_code = np.repeat(np.arange(len(codes)), len(sizes))
     shape = (len(codes), sum(sizes))
-    incidence = csr_array((np.ones(columns.size), (rows, columns.ravel())), shape=shape)
+    incidence = csr_array((np.ones(columns.size), (of_code, columns.ravel())), shape=shape)
     together = (incidence.T @ incidence).toarray()
     together[np.diag_indices(shape[1])] += RIDGE
     missing = np.zeros((shape[1], vectors.shape[1]))
     for start in range(0, len(codes), ROWS):
         part = slice(start, start + ROWS)
-        missing += incidence[part].T @ (vectors[part] - decode_sum(codes[part], codebooks))
+        chosen = vectors[part if rows is None else rows[part]]
+        missing += incidence[part].T @ (chosen - decode_sum(codes[part], codebooks))
     change = solve(together, missing, assume_a="pos")
     parts = np.split(change, np.cumsum(sizes)[:-1])
     return [(book + part).astype(np.float32) for book, part in zip(codebooks, parts, strict=True)]
@@ -174,7 +178,7 @@ def tell_small_levels(method: str, codebooks: Sequence[FloatArray], wanted: Sequ
         )
 
 
-def longest(vectors: FloatArray) -> float:
-    """The greatest length of a row: (N, D) float32."""
-    starts = range(0, len(vectors), ROWS)
-    return max(float(np.linalg.norm(vectors[start : start + ROWS], axis=1).max()) for start in starts)
+def longest(vectors: FloatArray, rows: IntArray) -> float:
+    """The greatest length among some rows: (N, D) float32, (n,) int64."""
+    some = (vectors[rows[start : start + ROWS]] for start in range(0, len(rows), ROWS))
+    return max(float(np.linalg.norm(part, axis=1).max()) for part in some)

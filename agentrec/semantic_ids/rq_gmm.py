@@ -134,14 +134,14 @@ class RQGMM(Artefact):
         """
         table = check_vectors(vectors)
         rows = sampled(len(table), self.config.points_per_code * max(self.config.sizes), self.config.seed)
-        shortest = NOTHING * longest(table[rows])
+        shortest = NOTHING * longest(table, rows)
         with one_thread():
             self._levels, codes = fit_levels(
                 table[rows],
                 self.config.num_levels,
                 lambda residuals, number: fit_level(residuals, number, self.config, shortest),
             )
-            self._joint = fit_jointly(table[rows], codes, self.codebooks) if self.config.joint else []
+            self._joint = fit_jointly(table, codes, self.codebooks, rows) if self.config.joint else []
         tell_small_levels("rq_gmm", self.codebooks, self.config.sizes)
         return self
 

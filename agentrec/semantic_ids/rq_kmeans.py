@@ -147,9 +147,9 @@ class RQKMeans(Artefact):
         """
         table = check_vectors(vectors)
         rows = sampled(len(table), self.config.points_per_code * max(self.config.sizes), self.config.seed)
-        self._shortest = NOTHING * longest(table[rows])
+        self._shortest = NOTHING * longest(table, rows)
         self._levels, codes = fit_levels(table[rows], self.config.num_levels, self._fit_level)
-        self._joint = fit_jointly(table[rows], codes, self.codebooks) if self.config.joint else []
+        self._joint = fit_jointly(table, codes, self.codebooks, rows) if self.config.joint else []
         tell_small_levels("rq_kmeans", self.codebooks, self.config.sizes)
         return self
 
