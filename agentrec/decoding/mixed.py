@@ -5,7 +5,7 @@ Rows that share a constraint, the same object, are asked together. What each row
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,8 @@ from agentrec.core.errors import DataError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import IntArray
 from agentrec.decoding.candidates import Candidates, Frontier, best
+
+Rows = slice | torch.Tensor
 
 
 class PerRow:
@@ -48,7 +50,8 @@ class PerRow:
                 f"the constraint of row {wrong} has level sizes {self._sizes[wrong]} and that of row 0 "
                 f"{self._sizes[0]}; expected one model's levels, so build both on the same semantic IDs"
             )
-        self._groups: dict[tuple[int, torch.device], list[tuple[Any, torch.Tensor]]] = {}
+        self._groups: dict[tuple[int, torch.device], list[tuple[Any, Rows]]] = {}
+        self._back: dict[tuple[int, torch.device], torch.Tensor | None] = {}  # from the order of groups to that of rows
 
     @property
     def level_sizes(self) -> tuple[int, ...]:
@@ -104,21 +107,25 @@ class PerRow:
         barred: torch.Tensor | None = None,
     ) -> Candidates:
         """See `agentrec.decoding.candidates.best`."""
-        groups = list(self._parts(beams.states))
+        groups = self._parts(beams.states)
         if len(groups) == 1:
             return best(groups[0][0], beams, logprobs, k, columns=columns, barred=barred)
-        width = torch.arange(beams.states.shape[1], device=logprobs.device)[:, None]
         parts = []
         for constraint, rows in groups:
-            # the codes alone, because a copy of the whole vocabulary costs more than the search
-            lines = logprobs[rows] if columns is None else logprobs[rows[:, None, None], width, columns]
             own = Frontier(beams.level, beams.states[rows], beams.scores[rows])
-            parts.append(best(constraint, own, lines, k, barred=None if barred is None else barred[rows])[:4])
-        back = torch.cat([rows for _, rows in groups]).argsort()
-        return Candidates(*(torch.cat(column)[back] for column in zip(*parts, strict=True)))
+            lines, wanted = logprobs[rows], columns
+            if columns is not None and not isinstance(rows, slice):
+                # the codes alone, because a copy of the whole vocabulary costs more than the search
+                width = torch.arange(beams.states.shape[1], device=logprobs.device)[:, None]
+                lines, wanted = logprobs[rows[:, None, None], width, columns], None
+            skip = None if barred is None else barred[rows]
+            parts.append(best(constraint, own, lines, k, columns=wanted, barred=skip)[:4])
+        found = [torch.cat(column) for column in zip(*parts, strict=True)]
+        back = self._back[len(beams.states), beams.states.device]
+        return Candidates(*(found if back is None else [column[back] for column in found]))
 
-    def _parts(self, states: torch.Tensor) -> Iterator[tuple[Any, torch.Tensor]]:
-        """Every constraint with its rows: (G,) int64.
+    def _parts(self, states: torch.Tensor) -> list[tuple[Any, Rows]]:
+        """Every constraint with its rows; those that lie side by side as a slice, which copies nothing.
 
         Raises:
             DataError: the rows do not divide among the constraints.
@@ -134,8 +141,15 @@ class PerRow:
             found: dict[int, list[int]] = {}
             for row in range(len(states)):
                 found.setdefault(id(self.constraints[row // times]), []).append(row)
+            order = [row for rows in found.values() for row in rows]
+            back = torch.tensor(order, device=states.device).argsort()
+            self._back[key] = None if order == sorted(order) else back
             self._groups[key] = [
-                (self.constraints[rows[0] // times], torch.tensor(rows, device=states.device))
+                (self.constraints[rows[0] // times], _side_by_side(rows) or torch.tensor(rows, device=states.device))
                 for rows in found.values()
             ]
-        return iter(self._groups[key])
+        return self._groups[key]
+
+
+def _side_by_side(rows: list[int]) -> slice | None:
+    return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else None
