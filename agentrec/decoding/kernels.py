@@ -1,4 +1,4 @@
-"""The inner loops of constrained decoding on CPUs, compiled by numba. `agentrec.decoding.csr` says what they compute.
+"""The inner loops of building an index, compiled by numba. `agentrec.decoding.csr` says what they compute.
 
 They take arrays and fill arrays, know no object of ours, and release the interpreter lock. The machine code is cached
 on disk beside this file, or where ``NUMBA_CACHE_DIR`` says.
@@ -17,7 +17,6 @@ require("numba", "train")
 from numba import njit  # noqa: E402 - after the sentence that says which extra brings it
 
 BLOCK_BITS = 6  # nodes that share one base of their offsets: 64
-FITS, NAN = 0, 1
 
 
 @njit(cache=True, nogil=True)
@@ -104,14 +103,26 @@ def most_children(first: Any) -> int:
 
 @njit(cache=True, nogil=True)
 def any_below(base: Any, small: Any, below: Any, above: Any) -> None:
-    """Bits of nodes from bits of their children: set where any child's is."""
-    for p in range(len(small) - 1):
-        start = p + base[p >> BLOCK_BITS] + small[p]
-        end = p + 1 + base[(p + 1) >> BLOCK_BITS] + small[p + 1]
-        for e in range(start, end):
-            if below[e >> 3] >> np.uint8(e & 7) & np.uint8(1):
-                above[p >> 3] |= np.uint8(1) << np.uint8(p & 7)
-                break
+    """Bits of nodes from bits of their children: set where any child's is.
+
+    Nodes that share a base are passed over where none of their bytes has a bit; else nothing branches on a bit.
+    """
+    nodes = len(small) - 1
+    for block in range(0, nodes, 1 << BLOCK_BITS):
+        stop = min(block + (1 << BLOCK_BITS), nodes)
+        end = block + base[block >> BLOCK_BITS] + small[block]
+        last = stop + base[stop >> BLOCK_BITS] + small[stop]
+        filled = np.uint8(0)
+        for byte in range(end >> 3, (last + 7) >> 3):
+            filled |= below[byte]
+        if filled == 0:
+            continue
+        for p in range(block, stop):
+            start, end = end, p + 1 + base[(p + 1) >> BLOCK_BITS] + small[p + 1]
+            found = np.uint8(0)
+            for e in range(start, end):
+                found |= below[e >> 3] >> np.uint8(e & 7)
+            above[p >> 3] |= (found & np.uint8(1)) << np.uint8(p & 7)
 
 
 @njit(cache=True, nogil=True)
@@ -123,89 +134,3 @@ def gather_bits(bits: Any, places: Any, out: Any) -> None:
             at = places[e]
             packed |= (bits[at >> 3] >> np.uint8(at & 7) & np.uint8(1)) << np.uint8(e & 7)
         out[byte] = packed
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _worse(score: Any, place: Any, other: Any, other_place: Any) -> bool:
-    """Whether a candidate ranks behind another: by score, then by place."""
-    behind: bool = score < other or (score == other and place > other_place)
-    return behind
-
-
-@njit(cache=True, nogil=True)
-def _sink(scores: Any, places: Any, edges: Any, size: int) -> None:
-    """Restore a heap, worst on top, whose top was replaced."""
-    at = 0
-    score, place, edge = scores[0], places[0], edges[0]
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        if child + 1 < size and _worse(scores[child + 1], places[child + 1], scores[child], places[child]):
-            child += 1
-        if not _worse(scores[child], places[child], score, place):
-            break
-        scores[at], places[at], edges[at] = scores[child], places[child], edges[child]
-        at = child
-    scores[at], places[at], edges[at] = score, place, edge
-
-
-@njit(cache=True, nogil=True)
-def best_children(rows: Any, beams: Any, lines: Any, trie: Any, out: Any) -> int:
-    """The k best children of the beams of each row, best first.
-
-    Args:
-        rows: which batch rows.
-        beams: states (B, M) int64, negative for dead beams; scores (B, M) float32.
-        lines: log-probabilities (B, M, V) float32; where those of a code lie (K,).
-        trie: tokens, base and small of the level; the item of every edge, empty above the last level; bits (E / 8,)
-            uint8, which edges are allowed, empty for all; items (B, X) int64 that a row may not take.
-        out: scores (B, k) float32, places (B, k) int64 (beam x K + code), edges (B, k) int64; written.
-
-    Returns:
-        ``NAN`` if a candidate was not a number.
-    """
-    states, scores = beams
-    logprobs, columns = lines
-    tokens, base, small, items, bits, barred = trie
-    all_scores, all_places, all_edges = out
-    k, num_codes = all_scores.shape[1], len(columns)
-    for row in rows:
-        heap, place_of, edge_of = all_scores[row], all_places[row], all_edges[row]
-        heap[:] = -np.inf
-        place_of[:] = np.iinfo(np.int64).max
-        edge_of[:] = -1
-        for beam in range(states.shape[1]):
-            state, score = states[row, beam], scores[row, beam]
-            if state < 0 or score == -np.inf:
-                continue
-            line = logprobs[row, beam]
-            start = state + base[state >> BLOCK_BITS] + small[state]
-            end = state + 1 + base[(state + 1) >> BLOCK_BITS] + small[state + 1]
-            worst = heap[0]
-            for edge in range(start, end):
-                code = tokens[edge]
-                value = score + line[columns[code]]
-                if value < worst or value == -np.inf:
-                    continue
-                if value != value:
-                    return NAN
-                if len(bits) and not (bits[edge >> 3] >> np.uint8(edge & 7)) & np.uint8(1):
-                    continue
-                place = beam * num_codes + code
-                if not _worse(worst, place_of[0], value, place):
-                    continue
-                taken = False
-                for x in range(barred.shape[1]):
-                    taken |= barred[row, x] == items[edge]
-                if taken:
-                    continue
-                heap[0], place_of[0], edge_of[0] = value, place, edge
-                _sink(heap, place_of, edge_of, k)
-                worst = heap[0]
-        for size in range(k - 1, 0, -1):
-            heap[0], heap[size] = heap[size], heap[0]
-            place_of[0], place_of[size] = place_of[size], place_of[0]
-            edge_of[0], edge_of[size] = edge_of[size], edge_of[0]
-            _sink(heap, place_of, edge_of, size)
-    return FITS
