@@ -2,7 +2,23 @@
 
 A search keeps the `Subset` that it began with; who replaces a set swaps one reference, and readers wait for nobody.
 
-Why bits over one index, and not an index per set: measured by ``scripts/bench_sets.py`` (FIGURES)
+Why bits over one index, and not an index per set? ``scripts/bench_sets.py`` on one thread, 1,000,000 items, 4 levels of
+256 codes, a whole search of 16 x 50 beams without the model (0.33 ms over all items):
+
+=================  ==============  ================  ===========
+share of items     build, ms       search, ms        memory, KB
+.                  bits / index    bits / index      bits / index
+=================  ==============  ================  ===========
+50 %                 7 / 18        0.35 / 0.32       380 / 4,100
+5 %                  7 / 2.4       0.47 / 0.33       380 / 690
+1 %                  6 / 0.7       0.83 / 0.21       380 / 350
+0.1 %                4 / 0.4       1.20 / 0.16       380 / 270
+one first code       3 / 0.4       0.19 / 0.18       380 / 31
+=================  ==============  ================  ===========
+
+Bits are small whatever the set, combine in milliseconds, share one index, and cost a search about a millisecond at
+most. So everything here is bits. Who holds to one small set for long is faster with ``StaticIndex.build(codes, sizes,
+items)``, which stands wherever a `Subset` stands.
 """
 
 from __future__ import annotations
