@@ -1,14 +1,13 @@
 """`StaticIndex.search` on CPUs: compiled loops over exactly the allowed children, on as many threads as torch has.
 
-`agentrec.decoding.search_kernels` says how: no list of all candidates is ever written, sorted or masked. Of equal scores
-the lower beam, then the lower code, comes first.
+`agentrec.decoding.search_kernels` says how: no list of all candidates is ever written, sorted or masked. Of equal
+scores the lower beam, then the lower code, comes first.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 
 from agentrec.decoding import search_kernels
 from agentrec.decoding.candidates import Candidates, Frontier, not_a_number
+from agentrec.decoding.threads import spread
 
 if TYPE_CHECKING:
     from agentrec.decoding.csr import StaticIndex
-
-WORTH_A_THREAD = 20_000  # children per call, below which another thread costs more than it saves
-
 
 NOTHING = np.zeros(0, np.uint8)
 
@@ -29,11 +26,6 @@ NOTHING = np.zeros(0, np.uint8)
 @cache
 def _all_codes(size: int) -> NDArray[np.int64]:
     return np.arange(size)
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="decoding")
 
 
 def search_on_cpu(
@@ -67,14 +59,6 @@ def search_on_cpu(
         out,
     )
     work = states.numel() * index.branches[level]
-    threads = min(torch.get_num_threads(), 1 + work // WORTH_A_THREAD, rows)
-    if search_kernels.NAN in _spread(np.arange(rows), given, threads):
+    if search_kernels.NAN in spread(lambda part: search_kernels.best_children(part, *given), rows, work):
         not_a_number()
     return Candidates(*(torch.from_numpy(part) for part in out))
-
-
-def _spread(rows: Any, given: tuple[Any, ...], threads: int) -> list[int]:
-    """Run the kernel on parts of the rows, each on a thread."""
-    if threads <= 1:
-        return [search_kernels.best_children(rows, *given)]
-    return list(_pool().map(lambda part: search_kernels.best_children(part, *given), np.array_split(rows, threads)))

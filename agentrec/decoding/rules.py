@@ -16,6 +16,7 @@ import torch
 from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint
 from agentrec.decoding.candidates import DEAD, Candidates, Frontier, best, check_numbers, chosen
+from agentrec.decoding.normaliser import log_total
 
 
 class Ask(NamedTuple):
@@ -81,7 +82,7 @@ class Likeliest:
     def choose(self, ask: Ask, k: int) -> Candidates:
         """See `Rule`."""
         level, states, scores, _ = ask.beams
-        normaliser = ask.logits.float().logsumexp(dim=-1)
+        normaliser = log_total(ask.logits)
         start = (scores - normaliser).masked_fill(normaliser == DEAD, DEAD)
         options = {"columns": ask.columns, "barred": ask.barred}
         if self.precut is None or states.shape[1] == 1:

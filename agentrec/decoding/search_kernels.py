@@ -25,7 +25,7 @@ from agentrec.decoding.kernels import BLOCK_BITS  # noqa: E402
 
 FITS, NAN = 0, 1
 LOWEST = np.float32(np.finfo(np.float32).min)  # below it there is only -inf
-LOWEST_KEY = np.int32(-0x7F800000)  # of LOWEST, see `_ordered`
+LOWEST_KEY = np.int32(-0x7F800000)  # of LOWEST, see `ordered`
 INFINITE = np.int32(0x7F800000)  # bits of +inf; above it lie the bits of what is not a number
 ROOM = 4  # hits there is room for, per wanted child
 FEW = 40  # children per wanted one, up to which all are looked at
@@ -35,7 +35,7 @@ GAPS = 3  # a block whose codes span no more than this many per child is read st
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _ordered(bits: Any) -> Any:
+def ordered(bits: Any) -> Any:
     """Bits of a float32 -> int32 in the order of the floats; its own inverse."""
     return np.int32(bits ^ np.int32((bits >> 31) & 0x7FFFFFFF))
 
@@ -70,22 +70,22 @@ def _spans(states: Any, scores: Any, base: Any, small: Any, spans: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _largest_of_run(bits: Any) -> Any:
+def largest_of_run(bits: Any) -> Any:
     """Largest number, as a key; +inf if one is not a number."""
     best, far = np.int32(-(2**31)), np.int32(0)
     for i in range(len(bits)):
-        best = max(best, _ordered(bits[i]))
+        best = max(best, ordered(bits[i]))
         far = max(far, np.int32(bits[i] & 0x7FFFFFFF))
     return INFINITE if far > INFINITE else best
 
 
 @njit(cache=True, nogil=True)
 def _largest_of_codes(bits: Any, columns: Any, codes: Any) -> Any:
-    """`_largest_of_run`, of some columns."""
+    """`largest_of_run`, of some columns."""
     best, far = np.int32(-(2**31)), np.int32(0)
     for i in range(len(codes)):
         number = bits[np.uint64(columns[np.uint64(codes[i])] if len(columns) else codes[i])]
-        best = max(best, _ordered(number))
+        best = max(best, ordered(number))
         far = max(far, np.int32(number & 0x7FFFFFFF))
     return INFINITE if far > INFINITE else best
 
@@ -122,7 +122,7 @@ def _keep(hits: Any, count: int, k: int) -> int:
     if count <= k + k // 4:
         return count
     for i in range(count):
-        keys[i] = _ordered(bits[i])
+        keys[i] = ordered(bits[i])
     bound = _kth(keys[:count], k, k // 4)
     above = reach = 0
     for i in range(count):
@@ -136,7 +136,7 @@ def _keep(hits: Any, count: int, k: int) -> int:
             equal -= tie
             values[kept], beams[kept], codes[kept], edges[kept] = values[i], beams[i], codes[i], edges[i]
             kept += 1
-    floor.view(np.int32)[0] = _ordered(bound)
+    floor.view(np.int32)[0] = ordered(bound)
     return kept
 
 
@@ -189,7 +189,8 @@ def _blocks(lines: Any, tokens: Any, parts: Any, size: int) -> Any:
     """Cut all children into blocks.
 
     Returns:
-        Beams, first and last edges of blocks, (n,) each; its best possible score as a key (n,); how many codes were read.
+        Beams, first and last edges of blocks, (n,) each; their best possible scores as keys (n,); how many codes were
+        read.
     """
     scores, flat, places, columns = lines
     of, starts, ends = parts
@@ -198,24 +199,24 @@ def _blocks(lines: Any, tokens: Any, parts: Any, size: int) -> Any:
         room += (ends[beam] - starts[beam] + size - 1) // size
     beams, firsts, lasts = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
     peaks = np.empty(room, np.float32)
-    keys, bits, count, read = peaks.view(np.int32), flat.view(np.int32), 0, 0
+    keys, bits, count, read = peaks.view(np.int32), flat.view(np.int32), 0, np.int64(0)
     for beam in of:
         score, place, end = scores[beam], np.int64(places[beam]), ends[beam]
         for first in range(starts[beam], end, size):
             last = min(first + size, end)
             low, high = np.int64(tokens[first]), np.int64(tokens[last - 1]) + 1
             if not len(columns) and high - low <= GAPS * (last - first):
-                best = _largest_of_run(bits[place + low : place + high])
+                best = largest_of_run(bits[place + low : place + high])
                 read += high - low
             else:
                 best = _largest_of_codes(bits[place:], columns, tokens[first:last])
                 read += last - first
-            keys[count] = _ordered(best)
+            keys[count] = ordered(best)
             peaks[count] += score
             beams[count], firsts[count], lasts[count] = beam, first, last
             count += 1
     for i in range(room):
-        keys[i] = _ordered(keys[i])
+        keys[i] = ordered(keys[i])
     return (beams, firsts, lasts), keys, read
 
 
@@ -250,7 +251,7 @@ def _search(lines: Any, trie: Any, parts: Any, hits: Any, ask: Any) -> int:
         bound = LOWEST_KEY
         if wanted < len(keys):
             bound = max(bound, _kth(keys, wanted, wanted // 8))
-        floor.view(np.int32)[0] = _ordered(bound)
+        floor.view(np.int32)[0] = ordered(bound)
         count = _take(_reaching(blocks, keys, bound), lines, trie, hits, k)
         if count < 0 or count >= k or bound == LOWEST_KEY:
             return count
@@ -278,7 +279,7 @@ def _ranked(hits: Any, count: int, k: int, items: Any, out: Any) -> None:
     scores, parents, taken, states = out
     ranks = np.empty(count, np.int64)
     for i in range(count):
-        ranks[i] = (-np.int64(_ordered(bits[i])) << 32) | i
+        ranks[i] = (-np.int64(ordered(bits[i])) << 32) | i
     _sort(ranks)
     found = min(count, k)
     for place in range(found):

@@ -58,7 +58,7 @@ def listed(found: Candidates) -> list[list[tuple[float, int, int, int]]]:
     seed=st.integers(0, 2**16),
 )
 def test_the_best_children_are_those_of_a_sorted_list(
-    density: float, kept: float, distinct: int, dead: float, k: int, seed: int
+    *, density: float, kept: float, distinct: int, dead: float, k: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     index = two_levels(density, seed)
@@ -126,7 +126,7 @@ def test_bisection_finds_a_bound_that_enough_reach(numbers: list[float], data: A
     k = data.draw(st.integers(1, len(numbers)))
     slack = data.draw(st.integers(0, 3))
     bits = np.array(numbers, np.float32).view(np.int32)
-    keys = np.array([search_kernels._ordered(number) for number in bits], np.int32)
+    keys = np.array([search_kernels.ordered(number) for number in bits], np.int32)
     bound = search_kernels._kth(keys, k, slack)
     assert (keys >= bound).sum() >= k
     assert (keys >= bound).sum() <= k + slack or bound == np.sort(keys)[-k]
