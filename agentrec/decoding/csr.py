@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agentrec.core.errors import DataError
+from agentrec.core.errors import DataError, EmptySetError
 from agentrec.core.types import IntArray
 from agentrec.decoding import kernels
 from agentrec.decoding.candidates import DEAD, Candidates, Frontier, chosen
@@ -69,7 +69,8 @@ class StaticIndex:
             items: indexes of the rows that are allowed; all by default.
 
         Raises:
-            DataError: no item is allowed, two allowed items share their codes, or a code is out of range.
+            EmptySetError: no item is allowed.
+            DataError: two allowed items share their codes, or a code is out of range.
         """
         layout = Layout.of(level_sizes)
         if items is None:
@@ -91,7 +92,7 @@ class StaticIndex:
         """
         words = np.atleast_2d(words)
         if words.shape[1] == 0:
-            raise DataError("the set of allowed items is empty; expected at least one, so check the filter")
+            raise EmptySetError("the set of allowed items is empty; expected at least one, so check the filter")
         placed, order = sorted_rows(words, layout)
         tokens, firsts = _levels(placed, layout)
         wide = np.int32 if words.shape[1] < 2**31 else np.int64

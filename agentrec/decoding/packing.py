@@ -97,7 +97,7 @@ def sorted_rows(words: Words, layout: Layout) -> tuple[Words, NDArray[Any]]:
     order = np.arange(count, dtype=np.uint32 if count < 2**32 else np.uint64)
     spare = np.empty_like(order)
     for word in range(layout.num_words - 1, -1, -1):
-        keys = words[word] if layout.num_words == 1 else words[word][order]
+        keys = words[word].copy() if layout.num_words == 1 else words[word][order]
         room = np.empty_like(keys)
         for shift in range(0, layout.used_bits(word), DIGIT):
             radix_pass(keys, order, room, spare, shift)

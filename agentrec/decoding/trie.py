@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from agentrec.core.errors import DataError
+from agentrec.core.errors import DataError, EmptySetError
 from agentrec.core.types import IntArray
 
 
@@ -50,7 +50,7 @@ class Trie:
         """
         rows = np.arange(len(codes)) if items is None else np.unique(items)
         if len(rows) == 0:
-            raise DataError("the set of allowed items is empty; expected at least one, so check the filter")
+            raise EmptySetError("the set of allowed items is empty; expected at least one, so check the filter")
         chosen = codes[rows]
         parents = np.zeros(len(rows), np.int64)
         tables = []

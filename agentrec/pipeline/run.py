@@ -127,6 +127,7 @@ class Run:
     ) -> Path:
         """Train a generator on these semantic IDs, or find it trained; its folder."""
         from agentrec.training import sft
+        from agentrec.training.sft_settings import SHAPING, defaults
 
         config = from_mapping(sft.Config, method.config)
         training = {"seed": self.recipe.seed, **method.training}
@@ -136,9 +137,9 @@ class Run:
                 split, vocabulary, catalogue, folder, config=config, training=training, progress=self.progress
             )
 
-        settings = {**sft.defaults(config), **training}  # a changed default trains again, another machine does not
-        shaping = {name: value for name, value in settings.items() if name in sft.SHAPING}
-        return self.step(label, [plain(config), shaping, split.fingerprint, vocabulary.fingerprint], make)
+        settings = {**defaults(config), **training}  # a changed default trains again, another machine does not
+        shaping = {name: value for name, value in settings.items() if name in SHAPING}
+        return self.step(label, [config.chosen(), shaping, split.fingerprint, vocabulary.fingerprint], make)
 
     def _cf(self, label: str, method: Method, split: Split) -> Path:
         from agentrec.training import cf

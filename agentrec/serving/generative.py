@@ -7,7 +7,7 @@ beam explores more, ``n`` items are returned. Prompts of similar length share a 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,14 +18,13 @@ from agentrec.core.artefact import Arrays, Artefact, local_folder
 from agentrec.core.errors import ArtefactError, ConfigError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import PAD, Catalogue, Histories, IntArray, Recommendations
+from agentrec.decoding.batches import batches_by_tokens
 from agentrec.decoding.beam import beam_search
 from agentrec.decoding.csr import StaticIndex
 from agentrec.decoding.mixed import PerRow
 from agentrec.models.generator import METHOD_NAME, ROOM, SIDS, read_generator, write_generator
 from agentrec.prompts.forms import Form, build_form, pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-
-TOKENS_PER_BATCH = 4096  # of prompts and beams together, bounds memory
 
 
 class GenerativeRecommender(Artefact):
@@ -197,18 +196,6 @@ class GenerativeRecommender(Artefact):
     def from_state(cls, config: Mapping[str, Any], arrays: Arrays) -> Self:
         """Not the way in: a generator is more than arrays."""
         raise ArtefactError("a generator is opened by GenerativeRecommender.load(folder), not from arrays")
-
-
-def batches_by_tokens(lengths: Sequence[int], beam_tokens: int) -> Iterator[IntArray]:
-    """Rows grouped by similar length, each group within `TOKENS_PER_BATCH` padded prompt and beam tokens."""
-    order = np.argsort(lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * (lengths[order[stop]] + beam_tokens) <= TOKENS_PER_BATCH:
-            stop += 1
-        yield order[start:stop].astype(np.int64)
-        start = stop
 
 
 def widened(beams: int, seen: IntArray) -> IntArray:

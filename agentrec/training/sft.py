@@ -11,7 +11,8 @@ of one process with as many times the batch: ``accelerate launch --multi_gpu --n
 agentrec.training.sft --data D --sids S --out O``, on CPUs too (the option ``--cpu`` of accelerate 1.15 starts a single
 process).
 
-What it does not know: test rows. Only the training histories of the split are read.
+What it does not know: test rows. Only the training histories of the split are read, and with ``--validation_users``
+validation targets decide when to stop (`agentrec.training.beam_validation`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from datasets import Dataset as Rows
 from transformers import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer, TrlParser
 
-from agentrec.core.artefact import plain, writing_weights
+from agentrec.core.artefact import writing_weights
 from agentrec.core.config import setting
 from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, DataError
 from agentrec.core.provenance import versions
@@ -40,72 +41,11 @@ from agentrec.models.presets import PRESETS, Generator, build_generator
 from agentrec.prompts.forms import Form, build_form
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.training.batches import LengthSampler
+from agentrec.training.beam_validation import BeamNDCG, BeamValidation
 from agentrec.training.checkpoints import resumable_checkpoint
 from agentrec.training.dropout import add_residual_dropout
-
-SCRATCH = {
-    "learning_rate": 2e-3,
-    "weight_decay": 0.1,
-    "adam_beta2": 0.98,
-    "per_device_train_batch_size": 32,
-    "num_train_epochs": 12.0,
-}
-PRETRAINED = {"learning_rate": 1e-4, "weight_decay": 0.01, "per_device_train_batch_size": 16, "num_train_epochs": 3.0}
-COMMON = {
-    "lr_scheduler_type": "cosine",
-    "warmup_steps": 0.05,  # a share of all steps
-    "logging_steps": 20,
-    "save_strategy": "epoch",
-    "save_total_limit": 2,
-    "report_to": "none",
-    "bf16": False,
-    "use_cpu": not torch.accelerator.is_available(),
-    "dataloader_pin_memory": torch.cuda.is_available(),
-    "gradient_checkpointing": False,
-    "max_length": None,
-}
-
-
-SHAPING = (
-    "learning_rate",
-    "weight_decay",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "max_grad_norm",
-    "optim",
-    "lr_scheduler_type",
-    "warmup_steps",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "num_train_epochs",
-    "max_steps",
-    "label_smoothing_factor",
-    "bf16",
-    "seed",
-)
-
-
-@dataclass(frozen=True)
-class Config:
-    """What is trained; how it is optimised stands in `trl.SFTConfig`."""
-
-    model: str = setting("qwen3-tiny", "preset (qwen3-tiny, qwen3-small), hub name or folder")
-    form: str = setting("sequence", "sequence (loss on every item) or instruction (chat with titles)")
-    max_items: int = setting(50, "latest items of a history that the model reads")
-    targets_per_user: int = setting(5, "instruction form: training rows per user")
-    dropout: float = setting(0.3, "residual dropout of a preset; pretrained models keep their own")
-    lora_rank: int = setting(0, "rank of LoRA adapters on all linear layers; 0 trains all weights")
-    num_beams: int = setting(20, "beam width the trained recommender starts with")
-
-    def __post_init__(self) -> None:
-        if self.form not in ("sequence", "instruction"):
-            raise ConfigError(f"form is {self.form!r}; expected sequence or instruction")
-        for name, least in (("max_items", 1), ("targets_per_user", 1), ("num_beams", 1), ("lora_rank", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout is {self.dropout}; expected 0 or more and less than 1")
+from agentrec.training.sft_settings import COMMON, chosen, defaults, training_arguments
+from agentrec.training.sft_settings import Config as Config
 
 
 class SIDTrainer(SFTTrainer):  # type: ignore[misc]
@@ -175,24 +115,6 @@ def train_sft(
     return run_trainer(split, vocabulary, catalogue, out, config=config, args=args)
 
 
-def training_arguments(config: Config, overrides: Mapping[str, Any], *, progress: bool) -> SFTConfig:
-    """The defaults of this file for a preset or a pretrained model, under the user's settings.
-
-    Raises:
-        ConfigError: `trl.SFTConfig` does not know a setting.
-    """
-    values = {**defaults(config), "disable_tqdm": not progress, **overrides}
-    try:
-        return SFTConfig(**values)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"trl.SFTConfig refuses a training setting: {' '.join(str(error).split())}") from error
-
-
-def defaults(config: Config) -> dict[str, Any]:
-    """Training settings that suit the kind of model."""
-    return {**COMMON, **(SCRATCH if config.model in PRESETS else PRETRAINED)}
-
-
 def run_trainer(
     split: Split,
     vocabulary: SIDVocabulary,
@@ -216,10 +138,16 @@ def run_trainer(
         processing_class=generator.tokenizer,
         peft_config=lora(config, generator, vocabulary),
     )
+    if config.optimizer == "muon":
+        trainer.optimizer = muon(trainer.model, config, args)
+    watch = validation(split, config, (form, generator.tokenizer, vocabulary), args)
+    if watch is not None:
+        trainer.add_callback(watch)
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(QuietProgress)
-    made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "rows": len(rows), "config": plain(config)}
+    made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "rows": len(rows)}
+    made_from |= {"config": config.chosen()}
     made_from |= {"training": {**chosen(args), "processes": trainer.accelerator.num_processes}}
     with trainer.accelerator.main_process_first():
         start = resumable_checkpoint(args.output_dir, made_from)
@@ -237,7 +165,7 @@ def run_trainer(
             vocabulary,
             config={"form": form.settings(), "num_beams": config.num_beams, "bf16": bool(args.bf16)},
             provenance={**made_from, "seed": args.seed, "versions": versions()},
-            log=log,
+            log=log + (watch.rounds if watch is not None else []),
         )
         shutil.rmtree(args.output_dir, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
@@ -305,15 +233,30 @@ def lora(config: Config, generator: Generator, vocabulary: SIDVocabulary) -> Any
     )
 
 
+def muon(model: Any, config: Config, args: SFTConfig) -> Any:
+    """Muon with AdamW's settings for the rest."""
+    from agentrec.training.optim import MuonSettings, muon_for
+
+    settings = MuonSettings(learning_rate=config.muon_learning_rate)
+    adam = {"lr": args.learning_rate, "betas": (args.adam_beta1, args.adam_beta2), "eps": args.adam_epsilon}
+    return muon_for(model, settings, weight_decay=args.weight_decay, **adam)
+
+
+def validation(
+    split: Split, config: Config, measured: tuple[Form, Any, SIDVocabulary], args: SFTConfig
+) -> BeamValidation | None:
+    """Early stopping by constrained beams on a sample of the validation users, where it is asked for."""
+    if not config.validation_users:
+        return None
+    held = split.reveal("validation").sample(config.validation_users, args.seed)
+    measure = BeamNDCG(held, *measured, config.num_beams)
+    return BeamValidation(measure, args.output_dir, every=config.validate_every, patience=config.patience)
+
+
 def loss_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """The part of the trainer's history that depends on seed and data alone."""
     names = ("step", "epoch", "loss", "learning_rate", "grad_norm")
     return [{name: float(entry[name]) for name in names if name in entry} for entry in history if "loss" in entry]
-
-
-def chosen(args: SFTConfig) -> dict[str, Any]:
-    """The training settings that shape the result, for provenance and for telling checkpoints apart."""
-    return {name: str(getattr(args, name)) for name in SHAPING}
 
 
 @dataclass(frozen=True)

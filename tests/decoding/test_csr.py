@@ -222,3 +222,11 @@ def test_a_code_out_of_range_is_named() -> None:
         StaticIndex.build(np.array([[0, 1], [1, 3]]), (2, 3))
     with pytest.raises(DataError, match=r"shape \(2, 2\)"):
         StaticIndex.build(np.array([[0, 1], [1, 3]]), (2, 3, 4))
+
+
+def test_packed_rows_are_left_as_they_were() -> None:
+    layout = Layout.of((256,) * 4)
+    words = layout.pack(random_codes(300, (256,) * 4)[::-1])
+    before = words.copy()
+    StaticIndex.from_words(words, layout)
+    assert np.array_equal(words, before)

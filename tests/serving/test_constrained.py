@@ -5,6 +5,7 @@ import pytest
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import Histories, IntArray
+from agentrec.decoding import batches
 from agentrec.decoding.csr import StaticIndex
 from agentrec.decoding.mixed import PerRow
 from agentrec.decoding.sets import ConstraintSets
@@ -12,7 +13,6 @@ from agentrec.decoding.subset import Subset
 from agentrec.decoding.trie import Trie
 from agentrec.prompts.forms import build_form
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-from agentrec.serving import generative
 from agentrec.serving.generative import GenerativeRecommender
 from agentrec.testing.generators import random_codes, tiny_generator
 
@@ -64,7 +64,7 @@ def test_every_history_has_its_own_set_whatever_batches_are_made(
         for row, one in enumerate(wanted)
     ]
     for budget in (100_000, 500):  # all in one batch, sorted by length; batches of few
-        monkeypatch.setattr(generative, "TOKENS_PER_BATCH", budget)
+        monkeypatch.setattr(batches, "TOKENS_PER_BATCH", budget)
         together = model.recommend(HISTORIES, 10, constraint=sets.rows(wanted))
         for row, single in enumerate(alone):
             assert together.items[row].tolist() == single.items[0].tolist()

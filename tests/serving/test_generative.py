@@ -12,7 +12,7 @@ from agentrec.prompts.forms import build_form
 from agentrec.semantic_ids.collisions import Problem, solve
 from agentrec.semantic_ids.collisions.keep import SharedCodes
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-from agentrec.serving.generative import TOKENS_PER_BATCH, GenerativeRecommender, batches_by_tokens
+from agentrec.serving.generative import GenerativeRecommender
 from agentrec.serving.load import load_recommender
 from agentrec.testing.generators import random_codes, tiny_generator
 from agentrec.testing.recommenders import RecommenderTests
@@ -132,13 +132,6 @@ def test_seen_items_take_no_place_in_the_list() -> None:
     found = model.recommend(history, 6, exclude_seen=True).items[0]
     assert (found >= 0).all()
     assert set(found.tolist()).isdisjoint(own.tolist())
-
-
-def test_batches_cover_all_rows_within_the_budget() -> None:
-    lengths = np.random.default_rng(0).integers(1, 900, 200)
-    batches = list(batches_by_tokens(lengths.tolist(), 60))
-    assert sorted(np.concatenate(batches).tolist()) == list(range(200))
-    assert all(len(b) == 1 or len(b) * (lengths[b].max() + 60) <= TOKENS_PER_BATCH for b in batches)
 
 
 def test_tokens_are_counted() -> None:

@@ -22,6 +22,7 @@ from agentrec.testing.generators import random_codes, tiny_generator
 from agentrec.testing.worlds import TinyWorld, tiny_world
 from agentrec.training import sft
 from agentrec.training.checkpoints import last_complete_checkpoint
+from agentrec.training.sft_settings import PRETRAINED, SCRATCH
 
 QUICK = {"num_train_epochs": 12, "per_device_train_batch_size": 8, "logging_steps": 5, "learning_rate": 5e-3}
 WORLD = tiny_world()
@@ -169,10 +170,10 @@ def test_pretrained_models_get_their_own_defaults(spelling: list[str], monkeypat
     monkeypatch.setattr(sft, "run_trainer", lambda *_, args, **__: seen.update(rate=args.learning_rate))
     where = ["--data", "d", "--sids", "s", "--out", "o"]
     sft.main([*where, *spelling])
-    assert seen["rate"] == sft.PRETRAINED["learning_rate"]
+    assert seen["rate"] == PRETRAINED["learning_rate"]
     sft.main([*where, *spelling, "--learning_rate", "3e-3"])
     assert seen["rate"] == 3e-3
     sft.main(where)
-    assert seen["rate"] == sft.SCRATCH["learning_rate"]
+    assert seen["rate"] == SCRATCH["learning_rate"]
     with pytest.raises(ConfigError, match="no_such_flag"):
         sft.main([*where, "--no_such_flag", "1"])
