@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -216,3 +216,16 @@ def read_arrays(file: Path) -> Arrays:
 def plain(config: Any) -> dict[str, Any]:
     """A dataclass as a JSON-able dict."""
     return dataclasses.asdict(config)
+
+
+def known_by(config: Any, first: Collection[str]) -> dict[str, Any]:
+    """Settings as a key of what was made with them: later ones only where they are not at their default.
+
+    So a setting that is new does not make stale what was made before it existed.
+
+    Args:
+        config: a dataclass whose fields all have defaults.
+        first: the fields that it began with, which always count.
+    """
+    default = plain(type(config)())
+    return {name: value for name, value in plain(config).items() if name in first or value != default[name]}

@@ -151,7 +151,7 @@ class Run:
             trained.save_pretrained(folder)
 
         model = [plain(settings) for settings in cf.model_settings(method.method, method.model)]
-        return self.step(label, [method.method, model, plain(config), split.fingerprint], make)
+        return self.step(label, [method.method, model, config.chosen(), split.fingerprint], make)
 
 
 def run_recipe(

@@ -11,12 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agentrec.core.artefact import Artefact, plain
+from agentrec.core.artefact import Artefact, known_by
 from agentrec.core.config import from_mapping, setting
 from agentrec.core.errors import ConfigError, require
 from agentrec.core.provenance import versions
 from agentrec.core.registry import Registry
 from agentrec.data.split import Split
+
+FIRST = (
+    "epochs",
+    "patience",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "warmup_steps",
+    "validation_users",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,19 @@ class Config:
     warmup_steps: int = setting(100, "steps of linear warm-up")
     validation_users: int = setting(3000, "users sampled for early stopping")
     seed: int = setting(0, "of weights, batches and dropout")
+    optimizer: str = setting("adamw", "adamw, or muon: Muon on hidden matrices, AdamW on the rest")
+    muon_learning_rate: float = setting(0.02, "of the matrices; learning_rate is AdamW's")
 
     def __post_init__(self) -> None:
+        if self.optimizer not in ("adamw", "muon"):
+            raise ConfigError(f"optimizer is {self.optimizer!r}; expected adamw or muon")
         for name in ("epochs", "patience", "batch_size", "validation_users"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 1 or more")
+
+    def chosen(self) -> dict[str, Any]:
+        """The settings as a key of what was trained; see `agentrec.core.artefact.known_by`."""
+        return known_by(self, FIRST)
 
 
 def train_cf(
@@ -73,7 +92,7 @@ def train_cf(
 
         trained = module.METHOD.build(split.num_items, *settings, seed=config.seed)
         descend(trained, split.train, split.reveal("validation"), config, progress=progress)
-    made_from = {"split": split.fingerprint, "seed": config.seed, "training": plain(config), "versions": versions()}
+    made_from = {"split": split.fingerprint, "seed": config.seed, "training": config.chosen(), "versions": versions()}
     return trained.stamp(made_from)  # type: ignore[no-any-return]
 
 

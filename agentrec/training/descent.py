@@ -1,7 +1,7 @@
 """Gradient descent on a next-item network, stopped early on validation users.
 
-AdamW with warm-up and cosine decay on length-bucketed batches; NDCG@10 over the full catalogue, on a sample of the
-validation users, decides when to stop and which epoch is kept.
+AdamW, or Muon beside it, with warm-up and cosine decay on length-bucketed batches; NDCG@10 over the full catalogue,
+on a sample of the validation users, decides when to stop and which epoch is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from agentrec.metrics.ranking import ndcg, target_ranks
 from agentrec.models.sasrec import SASRec, left_aligned
 from agentrec.training.batches import batches_by_length
 from agentrec.training.cf import Config
+from agentrec.training.optim import MuonSettings, muon_for
 
 
 @dataclass
@@ -77,10 +78,15 @@ def validation_ndcg(model: SASRec, validation: HeldOut) -> float:
 
 
 def _optimiser(network: torch.nn.Module, config: Config, steps_per_epoch: int) -> tuple[Any, Any]:
-    matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+    optimiser: torch.optim.Optimizer
+    if config.optimizer == "muon":
+        muon = MuonSettings(learning_rate=config.muon_learning_rate)
+        optimiser = muon_for(network, muon, lr=config.learning_rate, weight_decay=config.weight_decay)
+    else:
+        matrices = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
     total = config.epochs * steps_per_epoch
 
     def factor(step: int) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from trl import SFTConfig
 
-from agentrec.core.artefact import plain
+from agentrec.core.artefact import known_by
 from agentrec.core.config import setting
 from agentrec.core.errors import ConfigError
 from agentrec.models.presets import PRESETS
@@ -89,12 +89,8 @@ class Config:
             raise ConfigError(f"dropout is {self.dropout}; expected 0 or more and less than 1")
 
     def chosen(self) -> dict[str, Any]:
-        """The settings as a key of what was trained: later ones only where they are not at their default.
-
-        So a new setting does not make models stale that were trained before it existed.
-        """
-        default = plain(type(self)())
-        return {name: value for name, value in plain(self).items() if name in FIRST or value != default[name]}
+        """The settings as a key of what was trained; see `agentrec.core.artefact.known_by`."""
+        return known_by(self, FIRST)
 
 
 def training_arguments(config: Config, overrides: Mapping[str, Any], *, progress: bool) -> SFTConfig:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from agentrec.core.artefact import plain
 from agentrec.core.errors import ConfigError, UnknownNameError
 from agentrec.models.sasrec import Config, SASRec
 from agentrec.testing.worlds import tiny_world
@@ -32,12 +33,25 @@ def test_patience_stops_early() -> None:
 def test_one_seed_one_model_and_provenance() -> None:
     world = tiny_world()
     first, second = (cf.train_cf("sasrec", world, model=SMALL, config=QUICK) for _ in range(2))
-    other = cf.train_cf("sasrec", world, model=SMALL, config=cf.Config(**{**cf.plain(QUICK), "seed": 1}))
+    other = cf.train_cf("sasrec", world, model=SMALL, config=cf.Config(**{**plain(QUICK), "seed": 1}))
     history = world.reveal("test").histories
     assert np.array_equal(first.score(history), second.score(history))
     assert not np.array_equal(first.score(history), other.score(history))
     assert first.provenance["split"] == world.fingerprint
     assert first.provenance["training"]["epochs"] == 4
+
+
+def test_muon_learns_the_order_too_and_is_part_of_what_a_model_is_known_by() -> None:
+    world = tiny_world()
+    model = SASRec.build(world.num_items, Config(**SMALL))
+    settings = cf.Config(epochs=8, batch_size=8, patience=8, optimizer="muon")
+    seen = descent.descend(model, world.train, world.reveal("validation"), settings)
+    assert seen.losses[-1] < 0.7 * seen.losses[0]
+    assert max(seen.ndcgs) > 0.8
+    assert settings.chosen()["optimizer"] == "muon"
+    assert set(QUICK.chosen()) == set(cf.FIRST)
+    with pytest.raises(ConfigError, match="expected adamw or muon"):
+        cf.Config(optimizer="sgd")
 
 
 def test_closed_form_models_are_counted() -> None:
