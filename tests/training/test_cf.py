@@ -44,10 +44,10 @@ def test_one_seed_one_model_and_provenance() -> None:
 def test_muon_learns_the_order_too_and_is_part_of_what_a_model_is_known_by() -> None:
     world = tiny_world()
     model = SASRec.build(world.num_items, Config(**SMALL))
-    settings = cf.Config(epochs=8, batch_size=8, patience=8, optimizer="muon")
+    settings = cf.Config(epochs=8, batch_size=8, patience=8, learning_rate=5e-3, warmup_steps=2, optimizer="muon")
     seen = descent.descend(model, world.train, world.reveal("validation"), settings)
-    assert seen.losses[-1] < 0.7 * seen.losses[0]
-    assert max(seen.ndcgs) > 0.8
+    assert seen.losses[-1] < 0.8 * seen.losses[0]
+    assert seen.ndcgs[-1] > 2 * seen.ndcgs[0]
     assert settings.chosen()["optimizer"] == "muon"
     assert set(QUICK.chosen()) == set(cf.FIRST)
     with pytest.raises(ConfigError, match="expected adamw or muon"):
