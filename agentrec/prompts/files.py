@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -86,6 +86,10 @@ class Prompt:
         """Sixteen hexadecimal digits over version, variables and body."""
         return json_hash([self.version, sorted(self.variables), self.body])
 
+    @cached_property
+    def _template(self) -> Template:
+        return ENVIRONMENT.from_string(self.body)
+
     def render(self, **variables: Any) -> str:
         """Fill in the variables; white space at both ends is cut off.
 
@@ -99,7 +103,7 @@ class Prompt:
                 f" (missing {sorted(wanted - given)}, unknown {sorted(given - wanted)})"
             )
         try:
-            return ENVIRONMENT.from_string(self.body).render(variables).strip()
+            return self._template.render(variables).strip()
         except (TemplateError, TypeError) as error:
             raise ConfigError(f"prompt {self.name!r} could not be filled in ({error}); check the values") from error
 
