@@ -7,7 +7,7 @@ scores the lower beam, then the lower code, comes first.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,16 @@ def _all_codes(size: int) -> NDArray[np.int64]:
     return np.arange(size)
 
 
+@cache
+def _nothing(rows: int) -> NDArray[np.int64]:
+    return np.zeros((rows, 0), np.int64)
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    """The numbers of a tensor, copied only where they do not lie in order."""
+    return (tensor.detach() if tensor.requires_grad else tensor).contiguous().numpy()
+
+
 def search_on_cpu(
     index: StaticIndex,
     beams: Frontier,
@@ -45,20 +55,16 @@ def search_on_cpu(
     """
     level, states, scores, _ = beams
     rows, last = states.shape[0], level == len(index.tokens) - 1
-    where = _all_codes(index.level_sizes[level]) if columns is None else columns.numpy()
-    barring = last and barred is not None
-    skip = barred.numpy() if barring else np.zeros((rows, 0), np.int64)  # type: ignore[union-attr]
-    allowed = NOTHING if bits is None else bits.numpy()
-    shape = (rows, k)
-    out = (np.empty(shape, np.float32), np.empty(shape, np.int64), np.empty(shape, np.int64), np.empty(shape, np.int64))
-    lines = logprobs.detach().float().contiguous().numpy()
+    where = _all_codes(index.level_sizes[level]) if columns is None else _array(columns)
+    skip = _array(barred) if last and barred is not None else _nothing(rows)
+    scores_out, numbers = np.empty((rows, k), np.float32), np.empty((3, rows, k), np.int64)
     given = (
-        (states.contiguous().numpy(), scores.detach().float().contiguous().numpy()),
-        (lines, where),
-        (*index.host[level], allowed, skip),
-        out,
+        (_array(states), _array(scores.float())),
+        (_array(logprobs.float()), where),
+        (*index.host[level], NOTHING if bits is None else bits.numpy(), skip),
+        (scores_out, numbers),
     )
     work = states.numel() * index.branches[level]
     if search_kernels.NAN in spread(lambda part: search_kernels.best_children(part, *given), rows, work):
         not_a_number()
-    return Candidates(*(torch.from_numpy(part) for part in out))
+    return Candidates(torch.from_numpy(scores_out), *torch.from_numpy(numbers).unbind(0))

@@ -31,6 +31,7 @@ ROOM = 4  # hits there is room for, per wanted child
 FEW = 40  # children per wanted one, up to which all are looked at
 BLOCKS = 8  # blocks per wanted child, if they have the sizes to be had
 SMALLEST, LARGEST = 32, 128  # children in a block
+LINE, FETCHED = 32, 256  # codes per cache line, at least; codes of a beam that are fetched ahead
 GAPS = 3  # a block whose codes span no more than this many per child is read straight through
 
 
@@ -50,11 +51,13 @@ def _straight(columns: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _spans(states: Any, scores: Any, base: Any, small: Any, spans: Any) -> int:
+def _spans(states: Any, scores: Any, offsets: Any, tokens: Any, spans: Any) -> int:
     """Number, first and last edge of each beam, written; their number, or -1 where a score is not a number.
 
-    All loads of this loop are independent, so that a level too large for any cache costs one delay and not M.
+    All loads of a loop are independent, so that a level too large for any cache costs one delay and not M. The second
+    loop only fetches codes.
     """
+    base, small = offsets
     total = 0
     for beam in range(len(states)):
         state, score = states[beam], scores[beam]
@@ -66,6 +69,11 @@ def _spans(states: Any, scores: Any, base: Any, small: Any, spans: Any) -> int:
                 return -1
         spans[0, beam], spans[1, beam], spans[2, beam] = beam, start, end
         total += end - start
+    fetched = 0
+    for beam in range(len(states)):
+        for edge in range(spans[1, beam], min(spans[2, beam], spans[1, beam] + FETCHED), LINE):
+            fetched ^= tokens[edge]
+    spans[3, 0] = fetched
     return total
 
 
@@ -246,7 +254,7 @@ def _search(lines: Any, trie: Any, parts: Any, hits: Any, ask: Any) -> int:
         return _take(parts, lines, trie, hits, k)
     size = min(max(total // (BLOCKS * k), SMALLEST), LARGEST)
     blocks, keys, read = _blocks(lines, trie[0], parts, size)
-    wanted = k * read // total + (k // 8 if read > total else 0)  # as if codes that are not allowed won as often
+    wanted = k * (read + total) // (2 * total)  # some codes are not allowed, some blocks hold several
     while True:
         bound = LOWEST_KEY
         if wanted < len(keys):
@@ -276,7 +284,7 @@ def _sort(numbers: Any) -> None:
 def _ranked(hits: Any, count: int, k: int, items: Any, out: Any) -> None:
     """Write the best k hits in order: by score, then as they came, which is by beam and code."""
     values, bits, beams, codes, edges, _, _ = hits
-    scores, parents, taken, states = out
+    scores, numbers = out
     ranks = np.empty(count, np.int64)
     for i in range(count):
         ranks[i] = (-np.int64(ordered(bits[i])) << 32) | i
@@ -285,9 +293,9 @@ def _ranked(hits: Any, count: int, k: int, items: Any, out: Any) -> None:
     for place in range(found):
         i = ranks[place] & 0xFFFFFFFF
         edge = edges[i]
-        scores[place], parents[place], taken[place] = values[i], beams[i], codes[i]
-        states[place] = items[edge] if len(items) else edge
-    scores[found:], parents[found:], taken[found:], states[found:] = -np.inf, 0, 0, -1
+        scores[place], numbers[0, place], numbers[1, place] = values[i], beams[i], codes[i]
+        numbers[2, place] = items[edge] if len(items) else edge
+    scores[found:], numbers[:2, found:], numbers[2, found:] = -np.inf, 0, -1
 
 
 @njit(cache=True, nogil=True)
@@ -308,7 +316,7 @@ def best_children(rows: Any, beams: Any, lines: Any, trie: Any, out: Any) -> int
         lines: log-probabilities (B, M, V) float32; where those of a code lie (K,).
         trie: tokens, base and small of the level; the item of every edge, empty above the last level; bits (E / 8,)
             uint8, which edges are allowed, empty for all; items (B, X) int64 that a row may not take.
-        out: scores (B, k) float32, parents, codes and states (B, k) int64; written.
+        out: scores (B, k) float32; parents, codes and states (3, B, k) int64; written.
 
     Returns:
         ``NAN`` if a candidate was not a number.
@@ -321,10 +329,10 @@ def best_children(rows: Any, beams: Any, lines: Any, trie: Any, out: Any) -> int
     shift = _straight(columns)
     if shift >= 0:
         columns = columns[:0]  # a code lies at its own number, behind the shift
-    hits, spans, places = _room(ROOM * k + LARGEST), np.empty((3, width), np.int64), np.empty(width, np.uint64)
+    hits, spans, places = _room(ROOM * k + LARGEST), np.empty((4, width), np.int64), np.empty(width, np.uint64)
     for row in rows:
         start = scores[row] + np.float32(0)  # -0 becomes 0, so that equal scores are equal as keys
-        total = _spans(states[row], start, base, small, spans)
+        total = _spans(states[row], start, (base, small), tokens, spans)
         if total < 0:
             return NAN
         for beam in range(width):
@@ -333,5 +341,5 @@ def best_children(rows: Any, beams: Any, lines: Any, trie: Any, out: Any) -> int
         count = _search((start, flat, places, columns), level, parts, hits, (k, total))
         if count < 0:
             return NAN
-        _ranked(hits, _keep(hits, count, k), k, items, (out[0][row], out[1][row], out[2][row], out[3][row]))
+        _ranked(hits, _keep(hits, count, k), k, items, (out[0][row], out[1][:, row]))
     return FITS

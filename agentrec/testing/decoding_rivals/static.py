@@ -125,7 +125,7 @@ class StaticTrie:
         values = torch.where(self.dense_mask[before], logprobs, DEAD)
         if most is None or most >= values.shape[-1]:
             return values, None, None
-        values, tokens = values.topk(most, dim=-1)
+        values, tokens = values.topk(most, dim=-1, sorted=False)
         return values, tokens, None
 
     def _burst(
