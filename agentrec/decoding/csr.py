@@ -112,8 +112,9 @@ class StaticIndex:
         nodes = 1 if level == 0 else len(self.tokens[level - 1])
         if nodes * self.level_sizes[level] > DENSE_CELLS:
             return None
-        states = torch.arange(nodes, device=self.items.device)
-        return self._children(level, states).to(torch.int32)
+        table = torch.full((nodes, self.level_sizes[level]), -1, dtype=torch.int32)
+        kernels.fill_table(*self.host[level], table.numpy())
+        return table
 
     @property
     def num_items(self) -> int:

@@ -102,6 +102,16 @@ def most_children(first: Any) -> int:
 
 
 @njit(cache=True, nogil=True)
+def fill_table(tokens: Any, base: Any, small: Any, items: Any, table: Any) -> None:
+    """Next states by node and code, ``-1`` where there is none already: the edges themselves, or items behind them."""
+    for p in range(len(table)):
+        start = p + base[p >> BLOCK_BITS] + small[p]
+        end = p + 1 + base[(p + 1) >> BLOCK_BITS] + small[p + 1]
+        for e in range(start, end):
+            table[p, tokens[e]] = items[e] if len(items) else e
+
+
+@njit(cache=True, nogil=True)
 def any_below(base: Any, small: Any, below: Any, above: Any) -> None:
     """Bits of nodes from bits of their children: set where any child's is.
 
