@@ -1,7 +1,7 @@
 """The collaborative tokenizer: item scores of any recommender as probabilities of the next token (arXiv:2601.18457).
 
-Behind a prefix y of tokens stand the items S whose identifiers begin so. Their scores z give each item a share of S, and
-a token that may follow gets the shares of the items that have it there::
+Behind a prefix y of tokens stand the items S whose identifiers begin so. Their scores z give each item a share of S,
+and a token that may follow gets the shares of the items that have it there::
 
     p(v | y) = sum over i in S with next token v of exp(z_i / beta)  /  sum over i in S of exp(z_i / beta)
 
@@ -79,8 +79,8 @@ class CollaborativeTokenizer:
         known = len(self.ranges.starts) - 1
         if scores.ndim != 2 or scores.shape[1] != known:
             raise DataError(
-                f"scores have shape {scores.shape} and the trie has {known} items; expected one score per item, so use a "
-                "scorer of the same catalogue"
+                f"scores have shape {scores.shape} and the trie has {known} items; expected one score per item, so use "
+                "a scorer of the same catalogue"
             )
         placed = np.empty((len(scores), self.ranges.num_items), np.float32)
         np.take(np.asarray(scores, np.float32), self.ranges.order, axis=1, out=placed, mode="clip")  # clip: no buffer

@@ -2,8 +2,8 @@
 
 A sum over "all items whose identifier begins like this" is then a sum over a slice. One structure for semantic IDs
 (`agentrec.decoding.csr.StaticIndex`) and for sequences of differing length such as titles
-(`agentrec.decoding.sequences.SequenceTrie`, whose end token is a child like any other, and where items of the same title
-stand behind one leaf). Nodes are numbered breadth first, the children of a node side by side.
+(`agentrec.decoding.sequences.SequenceTrie`, whose end token is a child like any other, and where items of the same
+title stand behind one leaf). Nodes are numbered breadth first, the children of a node side by side.
 
 What it does not know: scores. `agentrec.decoding.collaborative_tokenizer` sums them.
 """

@@ -1,4 +1,4 @@
-"""The inner loop of the collaborative tokenizer, compiled by numba. `agentrec.decoding.collaborative_tokenizer` says why.
+"""The inner loop of `agentrec.decoding.collaborative_tokenizer`, compiled by numba.
 
 It takes arrays and fills arrays, knows no object of ours, and releases the interpreter lock.
 """
@@ -22,9 +22,9 @@ ENOUGH = 1e-24  # a node of more weight than this has lost nothing that counts t
 def child_shares(scores: Any, weights: Any, ranges: Any, asked: Any, shares: Any) -> None:
     """Fill in the shares of the children of each asked node, one node after the other.
 
-    ``weights`` are ``exp(scores - largest of the row)``, taken for whole rows at once because that is fast. A node whose
-    items all lie far below that is summed again less its own largest score, so that it is as exact as any other. Where
-    no item scores above ``-inf``, every item counts the same.
+    ``weights`` are ``exp(scores - largest of the row)``, taken for whole rows at once because that is fast. A node
+    whose items all lie far below that is summed again less its own largest score, so that it is as exact as any other.
+    Where no item scores above ``-inf``, every item counts the same.
     """
     first, begins, ends = ranges
     rows, nodes = asked

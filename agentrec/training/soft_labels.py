@@ -102,7 +102,7 @@ class _SoftLabelLoss(torch.autograd.Function):
     """Loss and its closed gradient in one pass: what is kept for the way back is one (P, V) array."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - autograd passes them by place
         ctx: Any,
         logits: torch.Tensor,
         labels: torch.Tensor,
