@@ -46,14 +46,18 @@ BARS = {
 }
 
 
-def run(section: str, threads: tuple[int, ...], *, quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
+Found = tuple[dict[str, float], dict[str, Any]]  # figures by name, and what lies behind them
+
+
+def run(section: str, threads: tuple[int, ...], *, quick: bool, thorough: bool) -> Found:
     if section == "search":
         return search.section(search.QUICK if quick else search.Sizes(), threads)
     if section == "build":
         return build.section(build.QUICK if quick else build.SIZES)
     if section == "device":
         return device.section(device.QUICK if quick else device.Sizes())
-    return models.section(models.QUICK if quick else models.Sizes(), Path(__file__).resolve(), quick=quick)
+    sizes = models.QUICK if quick else models.THOROUGH if thorough else models.Sizes()
+    return models.section(sizes, Path(__file__).resolve(), quick=quick)
 
 
 def held(figures: dict[str, float]) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--threads", default="1,2", help="for the search, the first one for the figures: 1,2")
     parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--thorough", action="store_true", help="generate's long search with every model: much longer")
     parser.add_argument("--out", type=Path, default=Path("runs/bench/decoding.json"))
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -88,7 +93,7 @@ def main() -> None:
     detail: dict[str, Any] = {}
     for section in given.sections:
         print(f"{section}: working", file=sys.stderr)
-        found, detail[section] = run(section, threads, quick=given.quick)
+        found, detail[section] = run(section, threads, quick=given.quick, thorough=given.thorough)
         figures |= found
     made_on = {"machine": {**machine(), **versions()}, "threads": list(threads), "quick": given.quick}
     result = rounded({**figures, "bars": held(figures), "detail": detail, **made_on})

@@ -113,7 +113,8 @@ class StaticIndex:
         if nodes * self.level_sizes[level] > DENSE_CELLS:
             return None
         table = torch.full((nodes, self.level_sizes[level]), -1, dtype=torch.int32)
-        kernels.fill_table(*self.host[level], table.numpy())
+        tokens, base, small, items = self.host[level]
+        kernels.fill_table(tokens, base, small, items, table.numpy())
         return table
 
     @property

@@ -13,15 +13,16 @@ from agentrec.decoding.packing import Layout, Words, sorted_rows
 
 
 def interleaved(actions: Mapping[Any, Callable[[int], Any]], repeats: int) -> dict[Any, list[float]]:
-    """Seconds of every action, all of them once per round; what disturbs the machine disturbs all of them.
+    """Seconds of every action, all of them once per round, forwards and backwards in turn.
 
+    What disturbs the machine disturbs all of them alike.
     An action gets the number of the round, to take other data each time.
     """
     times: dict[Any, list[float]] = {name: [] for name in actions}
     for action in actions.values():
         action(0)
     for number in range(repeats):
-        for name, action in actions.items():
+        for name, action in list(actions.items())[:: -1 if number % 2 else 1]:
             start = time.perf_counter()
             action(number)
             times[name].append(time.perf_counter() - start)
