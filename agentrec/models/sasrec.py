@@ -19,7 +19,7 @@ from torch import nn
 
 from agentrec.core.artefact import Arrays, Artefact, plain
 from agentrec.core.config import from_mapping, setting
-from agentrec.core.errors import ConfigError
+from agentrec.core.errors import ConfigError, DataError
 from agentrec.core.types import FloatArray, Histories, Recommendations
 from agentrec.models.ranking import recommend_by_scores
 
@@ -136,6 +136,36 @@ class SASRec(Artefact):
             last = hidden[torch.arange(len(known), device=device), ends]
             scores[known] = self.network.logits(last).float().cpu().numpy()
         return scores
+
+    @property
+    def reach(self) -> int:
+        """Items of the longest history that `score_positions` takes."""
+        return self.network.config.max_length
+
+    @torch.inference_mode()
+    def score_positions(self, histories: Histories) -> FloatArray:
+        """Logits of what follows each item, in one pass per history.
+
+        Args:
+            histories: R items in all, at most `reach` in each history.
+
+        Returns:
+            (R, N) float32; row r is what `score` says of the history that ends with item r.
+
+        Raises:
+            DataError: a history is longer.
+        """
+        longest = int(histories.lengths.max(initial=0))
+        if longest > self.reach:
+            raise DataError(
+                f"a history has {longest} items, and this model reads {self.reach}; expected no more, so score longer "
+                "ones by `score`"
+            )
+        if not len(histories.items):
+            return np.zeros((0, self.num_items), np.float32)
+        self.network.eval()
+        batch = torch.from_numpy(left_aligned(histories, longest)).to(self.network.items.weight.device)
+        return self.network.logits(self.network(batch)[batch >= 0]).float().cpu().numpy()  # type: ignore[no-any-return]
 
     def recommend(self, histories: Histories, n: int, *, exclude_seen: bool = False) -> Recommendations:
         """See `agentrec.core.protocols.Recommender`."""

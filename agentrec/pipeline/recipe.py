@@ -10,8 +10,9 @@
       generator: {method: generative, config: {model: qwen3-tiny}, training: {num_train_epochs: 10}}
     evaluate: {part: test}
 
-A recommender's ``method`` is its label unless said otherwise; a generative one may have ``sids`` of its own. Unknown
-keys are refused, with the keys that exist.
+A recommender's ``method`` is its label unless said otherwise; a generative one may have ``sids`` of its own, and
+another row as its teacher: ``tca4rec: {teacher: sasrec, alpha: 0.1}``. Unknown keys are refused, with the keys that
+exist.
 """
 
 from __future__ import annotations
@@ -78,6 +79,18 @@ class Method:
     config: dict[str, Any] = field(default_factory=dict, metadata={"help": "generative: settings of sft.Config"})
     training: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of its training"})
     sids: dict[str, Any] = field(default_factory=dict, metadata={"help": "generative: other semantic IDs than `sids`"})
+    tca4rec: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "generative: teacher (label of another row) and settings of tca4rec"}
+    )
+
+    @property
+    def teacher(self) -> str:
+        """Label of the row that teaches; empty without one."""
+        return str(self.tca4rec.get("teacher", ""))
+
+    def chosen(self) -> dict[str, Any]:
+        """What tells methods apart; of later settings only those that are given."""
+        return {name: value for name, value in plain(self).items() if name != "tca4rec" or value}
 
 
 @dataclass(frozen=True)
@@ -129,10 +142,12 @@ class Recipe:
         if unknown:
             raise ConfigError(f"a recipe has no section {unknown[0]!r}; those that exist are {', '.join(known)}")
         rows = _section("recommenders", content.get("recommenders"))
+        methods = {label: _method(label, _section(str(label), values)) for label, values in rows.items()}
+        _check_teachers(methods)
         return cls(
             data=from_mapping(Data, _expanded(_section("data", content.get("data")))),
             sids=from_mapping(Sids, _expanded(_section("sids", content.get("sids")))),
-            recommenders={label: _method(label, _section(str(label), values)) for label, values in rows.items()},
+            recommenders=methods,
             evaluate=from_mapping(Evaluate, _section("evaluate", content.get("evaluate"))),
             show=from_mapping(Show, _section("show", content.get("show"))),
             seed=from_mapping(Seed, {"seed": content.get("seed", 0)}).seed,
@@ -189,7 +204,9 @@ def read_recommender(text: str) -> Chosen:
         known = ", ".join(recipe.recommenders)
         raise UnknownNameError(f"the recipe {name!r} has no recommender {label!r}; those that exist are {known}")
     method = recipe.recommenders[label]
-    chosen = Chosen(recipe, label, method, {"kind": "recipe", **plain(method)})
+    chosen = Chosen(recipe, label, method, {"kind": "recipe", **method.chosen()})
+    if method.teacher:
+        chosen.identity["teacher"] = recipe.recommenders[method.teacher].chosen()
     if method.method == GENERATIVE:
         index = chosen.sids.index
         chosen.identity["sids"] = {**chosen.sids.chosen(), "index": index and file_hash(Path(index))}
@@ -239,7 +256,7 @@ def _method(label: Any, values: Mapping[str, Any]) -> Method:
         )
     method = from_mapping(Method, {"method": label, **values, "sids": _expanded(_section("sids", values.get("sids")))})
     from_mapping(Sids, method.sids)
-    unused = ("model",) if method.method == GENERATIVE else ("config", "sids")
+    unused = ("model",) if method.method == GENERATIVE else ("config", "sids", "tca4rec")
     ignored = next((name for name in unused if getattr(method, name)), None)
     if ignored is not None:
         raise ConfigError(f"recommender {label!r} of method {method.method!r} has no use for {ignored!r}; remove it")
@@ -249,3 +266,18 @@ def _method(label: Any, values: Mapping[str, Any]) -> Method:
             f"recommender {label!r} has the method {method.method!r}; those that exist are {', '.join(known)}"
         )
     return method
+
+
+def _check_teachers(methods: Mapping[str, Method]) -> None:
+    """Refuse teachers that are no row, or that give no scores of all items.
+
+    Raises:
+        ConfigError: a row has such a teacher, or settings of tca4rec and none.
+    """
+    fit = [label for label, method in methods.items() if method.method not in (GENERATIVE, ORACLE)]
+    for label, method in methods.items():
+        if method.tca4rec and method.teacher not in fit:
+            raise ConfigError(
+                f"recommender {label!r} has the teacher {method.teacher!r}; expected the label of a row that scores "
+                f"all items, of which there are {', '.join(fit) or 'none'}"
+            )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,15 +132,23 @@ class Run:
 
         config = from_mapping(sft.Config, method.config)
         training = {"seed": self.recipe.seed, **method.training}
+        train, aligned = self._aligned(method, split) if method.tca4rec else (sft.train_sft, [])
 
         def make(folder: Path) -> None:
-            sft.train_sft(
-                split, vocabulary, catalogue, folder, config=config, training=training, progress=self.progress
-            )
+            train(split, vocabulary, catalogue, folder, config=config, training=training, progress=self.progress)
 
         settings = {**defaults(config), **training}  # a changed default trains again, another machine does not
         shaping = {name: value for name, value in settings.items() if name in SHAPING}
-        return self.step(label, [config.chosen(), shaping, split.fingerprint, vocabulary.fingerprint], make)
+        return self.step(label, [config.chosen(), shaping, split.fingerprint, vocabulary.fingerprint, *aligned], make)
+
+    def _aligned(self, method: Method, split: Split) -> tuple[Callable[..., Any], list[Any]]:
+        """How to train with the teacher of a row, and the part of the step's key that is its own."""
+        from agentrec.training.tca4rec import Alignment, train_tca4rec
+
+        row = self.recipe.recommenders[method.teacher]
+        teacher = self._cf(method.teacher, row, split)
+        alignment = from_mapping(Alignment, {**method.tca4rec, "teacher": str(teacher)})
+        return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), self._done()[method.teacher]]
 
     def _cf(self, label: str, method: Method, split: Split) -> Path:
         from agentrec.training import cf

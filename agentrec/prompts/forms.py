@@ -31,10 +31,14 @@ class Example(NamedTuple):
     Attributes:
         input_ids: token ids.
         labels: the same, ``-100`` where no loss is taken.
+        owner: which history it was made from.
+        targets: places in that history whose items carry loss, in the order of their tokens.
     """
 
     input_ids: list[int]
     labels: list[int]
+    owner: int = -1
+    targets: tuple[int, ...] = ()
 
 
 class Form(Protocol):
@@ -74,12 +78,13 @@ class SequenceForm:
     def examples(self, histories: Histories) -> list[Example]:
         """One row per user; a longer history gives one row per window of ``max_items`` items."""
         rows = []
-        for history in histories:
+        for owner, history in enumerate(histories):
             if len(history) < 2:
                 continue
             for end in range(len(history), 0, -self.max_items):
-                ids = [self.bos, *self.item_tokens[history[max(0, end - self.max_items) : end]].ravel().tolist()]
-                rows.append(Example(ids, [IGNORE, *ids[1:]]))
+                begin = max(0, end - self.max_items)
+                ids = [self.bos, *self.item_tokens[history[begin:end]].ravel().tolist()]
+                rows.append(Example(ids, [IGNORE, *ids[1:]], owner, tuple(range(begin, end))))
         return rows
 
     def settings(self) -> dict[str, Any]:
@@ -138,11 +143,11 @@ class InstructionForm:
     def examples(self, histories: Histories) -> list[Example]:
         """One row per user and target position, the answer closed by the end-of-sequence token."""
         rows = []
-        for history in histories:
+        for owner, history in enumerate(histories):
             for target in range(max(1, len(history) - self.targets_per_user), len(history)):
                 question = self.prompt(history[:target])
                 answer = [*self.item_tokens[history[target]].tolist(), self.tokenizer.eos_token_id]
-                rows.append(Example(question + answer, [IGNORE] * len(question) + answer))
+                rows.append(Example(question + answer, [IGNORE] * len(question) + answer, owner, (target,)))
         return rows
 
     def settings(self) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""A recipe may name another of its rows as a generator's teacher: it is made first and its changes reach the pupil."""
+
+from pathlib import Path
+
+import pytest
+
+from agentrec.core.errors import ConfigError
+from agentrec.core.files import read_json
+from agentrec.data.shop import Shop, ShopConfig
+from agentrec.pipeline.recipe import Recipe, read_recommender
+from agentrec.pipeline.run import run_recipe
+
+PUPIL = {
+    "method": "generative",
+    "config": {"max_items": 10},
+    "training": {"num_train_epochs": 1, "per_device_train_batch_size": 16},
+    "tca4rec": {"teacher": "transitions", "alpha": 0.2},
+}
+
+
+def recipe(source: Path, pupil: dict = PUPIL, window: int = 2) -> Recipe:
+    rows = {"pupil": pupil, "transitions": {"model": {"window": window}}}
+    content = {"data": {"source": str(source)}, "sids": {"num_levels": 2, "codebook_size": 8}, "recommenders": rows}
+    return Recipe.from_dict({**content, "evaluate": {"bootstrap": 50}})
+
+
+@pytest.mark.filterwarnings("ignore:tfidf_svd:agentrec.core.errors.DataWarning")
+def test_a_teacher_is_trained_first_and_its_changes_reach_the_pupil(tmp_path: Path) -> None:
+    Shop.generate(ShopConfig(num_users=80, num_items=40)).dataset.save_pretrained(tmp_path / "data")
+    said: list[str] = []
+
+    def run(**changes: object) -> list[str]:
+        said.clear()
+        run_recipe(recipe(tmp_path / "data", **changes), tmp_path / "out", say=said.append)
+        return [line.partition(":")[0] for line in said if "working" in line]
+
+    assert run() == ["data", "sids", "transitions", "pupil", "evaluation"]
+    made_from = read_json(tmp_path / "out" / "pupil" / "agentrec.json")["provenance"]
+    assert made_from["tca4rec"]["alpha"] == 0.2
+    assert run() == ["evaluation"]
+    assert run(window=1) == ["transitions", "pupil", "evaluation"]
+    more = {**PUPIL, "tca4rec": {"teacher": "transitions", "alpha": 0.3}}
+    assert run(window=1, pupil=more) == ["pupil", "evaluation"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"g": {**PUPIL, "tca4rec": {"teacher": "sasrec"}}}, "teacher 'sasrec'; expected .* none"),
+        ({"g": {**PUPIL, "tca4rec": {"alpha": 0.1}}, "popularity": {}}, "teacher ''; expected .* popularity"),
+        ({"g": PUPIL, "transitions": {"method": "generative"}}, "teacher 'transitions'"),
+        ({"popularity": {"tca4rec": {"teacher": "popularity"}}}, "no use for 'tca4rec'"),
+    ],
+)
+def test_teachers_that_cannot_teach_are_refused(rows: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Recipe.from_dict({"recommenders": rows})
+
+
+def test_a_recommender_of_a_recipe_is_known_with_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTREC_DATA", str(Path(__file__).parent))
+    found = Recipe.from_dict({"recommenders": {"pupil": PUPIL, "transitions": {}}})
+    monkeypatch.setattr("agentrec.pipeline.recipe.read_recipe", lambda _: found)
+    with_teacher = read_recommender("any:pupil").identity
+    assert with_teacher["teacher"]["method"] == "transitions"
+    assert "tca4rec" not in read_recommender("any:transitions").identity
