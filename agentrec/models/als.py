@@ -110,7 +110,7 @@ class ALS(Artefact):
 
     def score(self, histories: Histories) -> FloatArray:
         """How much each history wants each item, about 0 to 1: (U, N) float32."""
-        return self.users(histories) @ self.item_factors.T  # type: ignore[no-any-return]
+        return self.users(histories) @ self.item_factors.T
 
     def recommend(self, histories: Histories, n: int, *, exclude_seen: bool = False) -> Recommendations:
         """See `agentrec.core.protocols.Recommender`."""

@@ -165,7 +165,7 @@ class SASRec(Artefact):
             return np.zeros((0, self.num_items), np.float32)
         self.network.eval()
         batch = torch.from_numpy(left_aligned(histories, longest)).to(self.network.items.weight.device)
-        return self.network.logits(self.network(batch)[batch >= 0]).float().cpu().numpy()  # type: ignore[no-any-return]
+        return self.network.logits(self.network(batch)[batch >= 0]).float().cpu().numpy()
 
     def recommend(self, histories: Histories, n: int, *, exclude_seen: bool = False) -> Recommendations:
         """See `agentrec.core.protocols.Recommender`."""

@@ -159,4 +159,5 @@ def _label_tokens(targets: Targets, widths: IntArray, starts: IntArray) -> IntAr
         )
     before = np.cumsum(wanted) - wanted
     shift = starts[:-1] - before
-    return np.arange(int(wanted.sum())) + np.repeat(shift, wanted)
+    numbers: IntArray = np.arange(int(wanted.sum())) + np.repeat(shift, wanted)
+    return numbers

@@ -117,6 +117,8 @@ class TCA4RecTrainer(SIDTrainer):
         arguments: as `trl.SFTTrainer`; the rows have a column ``row``.
     """
 
+    data_collator: Any
+
     def __init__(self, *, table: SoftLabelTable, alignment: Alignment, **arguments: Any) -> None:
         arguments["args"].remove_unused_columns = False
         super().__init__(**arguments)

@@ -74,7 +74,7 @@ class Teacher:
         if not self.weights:
             return scores
         with np.errstate(divide="ignore"):
-            return np.log(np.maximum(scores, 0))  # type: ignore[no-any-return]
+            return np.log(np.maximum(scores, 0))
 
 
 def open_teacher(source: str | Path | Scorer, split: Split, *, scale: str = "auto") -> Teacher:

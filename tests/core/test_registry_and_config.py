@@ -13,10 +13,10 @@ from agentrec.core.registry import Registry
 
 def test_the_folder_is_the_registry() -> None:
     models = Registry("agentrec.models")
-    assert models.names() == ["popularity", "sasrec", "transitions"]
+    assert models.names() == ["als", "popularity", "sasrec", "transitions"]
     assert all(models.summaries().values())
     assert models.load("popularity").method == "popularity"
-    with pytest.raises(UnknownNameError, match="popularity, sasrec, transitions"):
+    with pytest.raises(UnknownNameError, match="als, popularity, sasrec, transitions"):
         models.load("popularty")
 
 
