@@ -1,13 +1,15 @@
 """The benchmark of constrained decoding runs from end to end, on small sizes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "bench_decoding.py"
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "scripts" / "bench_decoding.py"
 FIGURES = {
     "flat_in_items",
     "speedup_vs_static",
@@ -24,7 +26,8 @@ FIGURES = {
 def test_the_quick_run_writes_every_figure_and_a_picture(tmp_path: Path) -> None:
     out = tmp_path / "decoding.json"
     command = [sys.executable, str(SCRIPT), "--quick", "--threads", "1", "--out", str(out)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     result = json.loads(out.read_text())
     assert json.loads(done.stdout.splitlines()[-1]) == result
     assert set(result) >= FIGURES

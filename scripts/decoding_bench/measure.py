@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -11,22 +12,30 @@ import numpy as np
 
 from agentrec.decoding.packing import Layout, Words, sorted_rows
 
+TURN = 0.005  # seconds that a turn takes at least: short actions are repeated, and their mean is taken
+
 
 def interleaved(actions: Mapping[Any, Callable[[int], Any]], repeats: int) -> dict[Any, list[float]]:
-    """Seconds of every action, all of them once per round, forwards and backwards in turn.
+    """Seconds of every action, all of them in turn in every round, forwards and backwards.
 
-    What disturbs the machine disturbs all of them alike.
-    An action gets the number of the round, to take other data each time.
+    What disturbs the machine disturbs all of them alike. An action gets a number, to take other data each time.
     """
     times: dict[Any, list[float]] = {name: [] for name in actions}
-    for action in actions.values():
-        action(0)
+    calls = {name: _calls(action) for name, action in actions.items()}
     for number in range(repeats):
         for name, action in list(actions.items())[:: -1 if number % 2 else 1]:
             start = time.perf_counter()
-            action(number)
-            times[name].append(time.perf_counter() - start)
+            for call in range(calls[name]):
+                action(number + call)
+            times[name].append((time.perf_counter() - start) / calls[name])
     return times
+
+
+def _calls(action: Callable[[int], Any]) -> int:
+    """Calls that fill a turn; the first one, which may compile, does not count."""
+    action(0)
+    once = seconds(lambda: action(1))
+    return 1 if once >= TURN else math.ceil(TURN / once)
 
 
 def seconds(action: Callable[[], Any]) -> float:

@@ -173,7 +173,7 @@ def memory(script: Path, name: str, *, quick: bool) -> dict[str, float]:
     found = {}
     for way in ("ours", "generate"):
         command = [sys.executable, str(script), "--peak", way, name, *(["--quick"] if quick else [])]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[1])}
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
         found[f"{way}_megabytes"] = float(json.loads(done.stdout.splitlines()[-1]))
     return {**found, "share": found["ours_megabytes"] / found["generate_megabytes"]}

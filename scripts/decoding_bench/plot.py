@@ -37,7 +37,7 @@ def draw(result: dict[str, Any], file: Path) -> None:
 
 
 def _search(axis: Any, detail: dict[str, Any]) -> None:
-    shape, row = list(detail["search"]["milliseconds"].items())[_four_levels(detail)]
+    shape, row = _four_levels(detail)
     lines: dict[str, dict[int, float]] = {}
     for key, value in row.items():
         name, _, items = key.rpartition("_")
@@ -49,18 +49,21 @@ def _search(axis: Any, detail: dict[str, Any]) -> None:
         if name in lines:
             axis.plot(*zip(*sorted(lines[name].items()), strict=True), marker="o", label=label)
     axis.set(xscale="log", yscale="log", xlabel="items", ylabel="milliseconds per search")
-    axis.set_title(f"constrained search without a model, {shape.split('_')[0]}")
+    axis.set_title(f"constrained search without a model, 4 levels of {shape} codes")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
 
 
-def _four_levels(detail: dict[str, Any]) -> int:
-    """Place of the last shape of four levels on the first number of threads, which the other rivals were run on."""
-    keys = list(detail["search"]["milliseconds"])
-    threads = keys[0].partition("_")[2]
-    return max(
-        place for place, key in enumerate(keys) if key.partition("_")[0].endswith("x4") and key.endswith(threads)
-    )
+def _four_levels(detail: dict[str, Any]) -> tuple[int, dict[str, float]]:
+    """Four levels of the largest codebook on the first number of threads, which the other rivals were run on."""
+    rows = {}
+    for key, row in detail["search"]["milliseconds"].items():
+        shape, threads = key.split("_")[:2]
+        codes, levels = (int(part) for part in shape.split("x"))
+        if levels == 4:
+            rows[codes, -int(threads)] = row
+    best = max(rows)
+    return best[0], rows[best]
 
 
 def _models(axis: Any, detail: dict[str, Any]) -> None:

@@ -188,7 +188,7 @@ def others(sizes: Sizes) -> dict[str, Any]:
     codes = sizes.codes[-1]
     logprobs = draw(sizes, codes, 4)[1][0]
     found: dict[str, dict[str, float]] = {"dict_trie": {}, "binary_search": {}, "bitmap": {}}
-    passed: dict[str, float] = {}
+    passed: dict[str, dict[str, float]] = {}
     for count in sizes.items:
         words, layout = catalogue(count, codes, 4)
         rows = sorted_codes(words, layout).astype(np.int64)
@@ -201,15 +201,20 @@ def others(sizes: Sizes) -> dict[str, Any]:
         for name, rival in rivals.items():
             times = interleaved({name: lambda _, rival=rival: masked_search(rival, logprobs, sizes.beams)}, 1)
             found[name][str(count)] = 1e3 * middle(times)[name]
-        passed[str(count)] = _invalid(masked_search(rivals["bitmap"], logprobs, sizes.beams), rivals["binary_search"])
-    return {**found, "bitmap_invalid_share": passed, "grammar": grammar(sizes)}
+        ends = masked_search(rivals["bitmap"], logprobs, sizes.beams)
+        passed[str(count)] = _passed(rivals["bitmap"], rivals["binary_search"], ends, torch.from_numpy(rows[:200, :-1]))
+    return {**found, "bitmap_invalid": passed, "grammar": grammar(sizes)}
 
 
-def _invalid(found: Found, truth: PrefixMask) -> float:
-    """Share of found items that are no items."""
+def _passed(bitmap: PrefixMask, truth: PrefixMask, found: Found, prefixes: torch.Tensor) -> dict[str, float]:
+    """What a bitmap lets pass: the share of found items that are none, and of wrong last codes behind real prefixes."""
     rows = found.codes.flatten(0, 1)
     real = truth.allowed(rows[:, :-1]).gather(1, rows[:, -1:])
-    return 1 - real.float().mean().item()
+    wrong = ~truth.allowed(prefixes)
+    return {
+        "of_found_items": 1 - real.float().mean().item(),
+        "of_wrong_codes": bitmap.allowed(prefixes)[wrong].float().mean().item(),
+    }
 
 
 def grammar(sizes: Sizes) -> dict[str, Any]:
