@@ -3,7 +3,8 @@
 A share of the items is withheld: their rows leave the data, and semantic IDs are fitted, and the generator trained, on
 what remains. Units are held-out users whose next item is a withheld one. The generator is held to the withheld items
 (`constrained`), or searches the whole catalogue and what is withheld is kept (`filtered`, by the same beam, and
-`filtered_wide`, by one several times as wide). Texts alone and chance stand beside it.
+`filtered_wide`, by one several times as wide). Texts alone and chance stand beside it. Codes matter: `next_best` moves
+withheld items off all codes that known items have, which makes filtering harder than `append` does.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Config:
     n: int = setting(10, "list length")
     beams: int = setting(20, "beam width of the constrained and of the filtered search")
     wide: int = setting(10, "filter a beam this many times as wide, too; 1 leaves that out")
-    collisions: str = setting("next_best", "how withheld items are told from others with the same codes")
+    collisions: str = setting("", "how withheld items are told from others with their codes; default: the recipe's")
     seed: int = setting(0, "of the items that are withheld")
     trained: str = setting("runs/trained", "folder where trained generators are kept")
 
@@ -84,7 +85,7 @@ def cold_start(config: Config) -> Task:
     asked = _asked(dataset, whole, items, PARTS if config.part == "both" else (config.part,))
     names = asked.units["unit"].tolist()
     measure = FirstPurchases(asked.histories, asked.targets, items, config.n, names, dataset.catalogue).measure
-    known = ("share", "part", "n", "beams", "wide", "seed")
+    known = ("share", "part", "n", "beams", "wide", "collisions", "seed")
     return Task(
         question=QUESTION.format(
             items=len(items), total=dataset.num_items, users=len(names), parts=_counts(asked.units["part"]), n=config.n

@@ -73,8 +73,8 @@ class ColdGenerator:
         chosen: which generator, with which semantic IDs.
         cold: the data.
         trained: folder where trained generators are kept.
-        collisions: how the withheld items are told from others with their codes; ``append`` gives them numbers that
-            the model never saw beneath their codes, so that it thinks little of them.
+        collisions: how the withheld items are told from others with their codes; by default the policy of the recipe.
+            ``next_best`` moves them to codes that nobody has, and so away from all that was learnt of whole codes.
         progress: show bars while training.
 
     Raises:
@@ -85,7 +85,7 @@ class ColdGenerator:
     chosen: Chosen
     cold: ColdStart
     trained: Path
-    collisions: str = "next_best"
+    collisions: str = ""
     progress: bool = False
 
     def __post_init__(self) -> None:
@@ -101,13 +101,18 @@ class ColdGenerator:
                 f"the semantic IDs of {label!r} are {made}; expected IDs fitted on texts alone, since the withheld "
                 "items must have no part in them"
             )
-        policy(self.collisions)
+        policy(self.policy)
+
+    @property
+    def policy(self) -> str:
+        """Name of the collision policy of withheld items."""
+        return self.collisions or self.chosen.sids.collisions
 
     @property
     def identity(self) -> JSON:
         """What it is, as JSON."""
         withheld = array_hash(self.cold.items)
-        return {**self.chosen.identity, "kind": "cold_start", "withheld": withheld, "collisions": self.collisions}
+        return {**self.chosen.identity, "kind": "cold_start", "withheld": withheld, "collisions": self.policy}
 
     def folder(self, seed: int) -> Path:
         """Where the generator of a seed lies, or will, with its semantic IDs."""
@@ -136,11 +141,11 @@ class ColdGenerator:
         def add(folder: Path) -> None:
             with warnings.catch_warnings():  # the model is trained with all tokens there are
                 warnings.filterwarnings("ignore", GROWN, DataWarning)
-                extend_semantic_ids(run.out / KNOWN, self.cold.dataset, collisions=self.collisions).save(folder)
+                extend_semantic_ids(run.out / KNOWN, self.cold.dataset, collisions=self.policy).save(folder)
 
         key = [want.chosen(), seed, known.fingerprint, code_hash("semantic_ids", "vectors")]
         run.step(KNOWN, key, fit)
-        return SIDVocabulary.from_pretrained(run.step(ALL, [*key, self.collisions, self.cold.dataset.fingerprint], add))
+        return SIDVocabulary.from_pretrained(run.step(ALL, [*key, self.policy, self.cold.dataset.fingerprint], add))
 
     def text_vectors(self) -> FloatArray:
         """Vectors of all items by the recipe's text encoder, fitted on the known ones: (N, D) float32, length 1."""

@@ -55,7 +55,8 @@ def place(tmp_path_factory):
 
 def settings(place, **values):
     given = {"data": str(place / "data"), "generator": f"{place / 'recipe.yaml'}:generator", "share": 0.15, "n": 2}
-    return {**given, "beams": 4, "wide": 2, "trained": str(place / "trained"), **values}
+    given |= {"beams": 4, "wide": 2, "collisions": "next_best", "trained": str(place / "trained")}
+    return {**given, **values}
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def test_no_token_sequence_of_a_withheld_item_is_trained_on(chosen, trained_with
 
     def met(histories):
         """Items whose codes stand anywhere in the rows of training."""
-        rows = [f" {' '.join(map(str, row))} " for row in sft.training_rows(form, histories)["input_ids"]]
+        rows = [f" {' '.join(map(str, row))} " for row in (one.input_ids for one in form.examples(histories))]
         names = [f" {' '.join(map(str, ids))} " for ids in tokens.tolist()]
         return {item for item, name in enumerate(names) if any(name in row for row in rows)}
 
@@ -142,12 +142,13 @@ def test_a_run_that_was_stopped_goes_on_and_what_is_trained_is_opened(chosen, tm
 def test_folders_differ_where_training_does(chosen, tmp_path):
     made = ColdGenerator(chosen, cold(), tmp_path)
     others = [
-        replace(made, collisions="append"),
+        replace(made, collisions="next_best"),
         replace(made, cold=cold(items=ITEMS[1:])),
         replace(made, chosen=chosen._replace(identity={**chosen.identity, "config": {"max_items": 4}})),
     ]
     assert len({one.folder(0) for one in (made, *others)}) == 4
     assert made.folder(0) != made.folder(1)
+    assert made.folder(0) == replace(made, collisions="append").folder(0)  # which is the recipe's
     assert made.folder(0) == ColdGenerator(chosen, cold(), tmp_path).folder(0)
 
 
