@@ -7,8 +7,10 @@ A section is a function of `SECTIONS` that returns numbers by name. Every sectio
 
 multi_task      rows of ten tasks for fine-tuning, from histories to token ids and labels: an invented catalogue of
                 12,101 items with titles of 4 to 18 words, brand and category, 22,363 users; the tokenizer is a
-                byte-level BPE trained on those texts. Tokenising, the check against prompts tokenised whole and the
-                table of `datasets` count; training the tokenizer does not. Best of `--repeats`.
+                byte-level BPE trained on those texts and the prompts. Tokenising, the check against prompts tokenised
+                whole and the table of `datasets` count; training the tokenizer does not. Best of `--repeats`, in
+                seconds of the one thread's processor time, which on an idle machine are seconds.
+soft_labels     what the soft labels of TCA4Rec add to a step; see bench_soft_labels.py.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ def invented(items: int, users: int) -> tuple[Catalogue, Histories]:
 
 def multi_task(options: argparse.Namespace) -> dict[str, Any]:
     from agentrec.models.presets import build_tokenizer
-    from agentrec.prompts.mixture import TASKS, Context, build_rows
+    from agentrec.prompts.mixture import TASKS, Context, build_rows, prompt_words
     from agentrec.prompts.questions import Material
     from agentrec.semantic_ids.vocabulary import SIDVocabulary
     from agentrec.training.instructions import to_table
@@ -61,16 +63,16 @@ def multi_task(options: argparse.Namespace) -> dict[str, Any]:
     catalogue, histories = invented(ITEMS, USERS)
     codes = np.stack(np.unravel_index(np.random.default_rng(1).choice(256**3, ITEMS, replace=False), (256,) * 3), 1)
     vocabulary = SIDVocabulary(codes.astype(np.int64))
-    tokenizer = build_tokenizer(vocabulary.all_tokens, catalogue.texts())
+    tokenizer = build_tokenizer(vocabulary.all_tokens, [*catalogue.texts(), *prompt_words(TASKS.names())])
     sids = [vocabulary.text(item) for item in range(ITEMS)]
     tasks = {"next_item": 1.0, **{name: 0.3 for name in TASKS.names() if name != "next_item"}}
     seconds, rows = [], None
     for _ in range(options.repeats):
-        start = time.perf_counter()
+        start = time.process_time()
         material = Material(histories, catalogue, sids)  # nothing is left over from the run before
         rows = build_rows(material, tokenizer, tasks, context=Context(4096))
         to_table(rows)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert rows is not None
     return {
         "multi_task_examples_per_s": round(len(rows) / min(seconds)),
@@ -80,7 +82,16 @@ def multi_task(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {"multi_task": multi_task}
+def soft_labels(options: argparse.Namespace) -> dict[str, Any]:
+    from bench_soft_labels import measure
+
+    return measure(steps=4 * options.repeats)
+
+
+SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "multi_task": multi_task,
+    "soft_labels": soft_labels,
+}
 
 
 def main() -> None:

@@ -9,11 +9,16 @@ import typer
 
 from agentrec.cli.tables import print_table
 
-ROOMS = {"models": "recommenders", "vectors": "item vectors", "semantic_ids": "quantisers"}
+ROOMS = {
+    "models": "recommenders",
+    "vectors": "item vectors",
+    "semantic_ids": "quantisers",
+    "prompts.tasks": "fine-tuning tasks",
+}
 
 
 def list_methods(json_: Annotated[bool, typer.Option("--json", help="Print JSON, on the last line.")] = False) -> None:
-    """List recommenders, item vectors, quantisers, evaluation tasks and recipes.
+    """List recommenders, item vectors, quantisers, fine-tuning tasks, evaluation tasks and recipes.
 
     Example:
 

@@ -17,15 +17,38 @@ Flags: --data, --sids, --out (folders; required); --model (qwen3-tiny, qwen3-sma
 trl.SFTConfig, such as --num_train_epochs, --learning_rate, --per_device_train_batch_size, --bf16, --report_to; and
 --config FILE.yaml with any of them. A killed run goes on when the same command is given again.
 
+Tasks: --form instruction --tasks next_item=1,title_to_sid=0.3 trains on a mixture of tasks (`agentrec list` names
+them). A weight is a number of rows for each row of the first task, of which every row is used; the rows are drawn once
+by --seed. Prompts longer than --max_length lose their oldest items; what still does not fit is refused, or dropped with
+--too_long drop. --sample_weights FILE (columns user_id, weight and perhaps item_id) makes the rows of some users or
+actions count more.
+
 Examples:
 
     agentrec train sft --data runs/data --sids runs/sids --out runs/generator --num_train_epochs 12
 
     agentrec train sft --data runs/data --sids runs/sids --out runs/qwen --model Qwen/Qwen3-0.6B \
-        --form instruction --lora_rank 16
+        --form instruction --lora_rank 16 --tasks next_item=1,title_to_sid=0.3,sid_to_title=0.3 --max_length 1024
 
     accelerate launch --multi_gpu --num_processes 2 -m agentrec.training.sft --data runs/data --sids runs/sids \
         --out runs/generator
+"""
+
+TCA4REC_HELP = """Fine-tune a generator that listens to a collaborative teacher at every token (TCA4Rec).
+
+Flags: those of `agentrec train sft`, and --teacher (a method of `agentrec list`, the folder of a model that was trained
+on the same data, or saved scores as .npz or .parquet; required), --alpha (weight of the teacher), --beta (temperature
+of its scores), --tau (of the generator's softmax), --objective (marginal or kl), --masked (softmax over valid tokens
+only), --top_m (scores kept per target), --alpha_schedule (constant, rise, fall), --alpha_span, --scale (auto, logit,
+weight) and --table (float16, float32).
+
+Examples:
+
+    agentrec train cf --data runs/data --model sasrec --out runs/sasrec
+
+    agentrec train tca4rec --data runs/data --sids runs/sids --teacher runs/sasrec --alpha 0.1 --out runs/aligned
+
+    agentrec train tca4rec --data runs/data --sids runs/sids --teacher transitions --out runs/aligned
 """
 
 
@@ -71,13 +94,31 @@ def train_sft(
     json_: Annotated[bool, typer.Option("--json", help="Print the last loss as JSON, on the last line.")] = False,
 ) -> None:
     """Fine-tune a generator; the help text is `SFT_HELP`."""
+    _train_generator("sft", context.args, json_)
+
+
+@app.command(
+    "tca4rec",
+    help=TCA4REC_HELP,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def train_tca4rec(
+    context: typer.Context,
+    json_: Annotated[bool, typer.Option("--json", help="Print the last loss as JSON, on the last line.")] = False,
+) -> None:
+    """Fine-tune a generator with a teacher; the help text is `TCA4REC_HELP`."""
+    _train_generator("tca4rec", context.args, json_)
+
+
+def _train_generator(method: str, flags: list[str], json_: bool) -> None:
+    """Run one of the methods of `agentrec.training` that read trl's flags, and print its last loss."""
+    from importlib import import_module
+
     from agentrec.core.errors import require
 
     for library in ("torch", "transformers", "trl"):
         require(library, "train")
-    from agentrec.training import sft
-
-    log = sft.main(context.args)
+    log = import_module(f"agentrec.training.{method}").main(flags)
     last = log[-1] if log else {}
     typer.echo(
         json.dumps(last, sort_keys=True) if json_ else f"generator: trained, last loss {last.get('loss', 'unknown')}"

@@ -31,7 +31,7 @@ from agentrec.prompts.questions import Listing, Questions, Texts
 MARK = re.compile("( ?)\ue000(\\d+)\ue001((?:\\s*[\r\n]+)?)")
 PLAIN = (nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.For, nodes.Getattr)
 SAMPLE = 64
-BLOCK = 16_384  # rows gathered at once, which bounds memory
+BLOCK = 2048  # rows gathered at once, whose index arrays stay in the processor's cache
 
 Tokens = NDArray[np.int32]
 

@@ -9,8 +9,9 @@ them, each about as often; one with more is sampled without repetition. The choi
 from __future__ import annotations
 
 import math
+import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +28,7 @@ from agentrec.prompts.questions import Material, Questions
 
 TASKS = Registry("agentrec.prompts.tasks")
 IGNORE = -100
+VARIABLES = re.compile(r"\{[{%].*?[%}]\}")
 SHOWN = 3  # rows named in a message
 
 TooLong = Literal["refuse", "drop"]
@@ -58,8 +60,8 @@ class Rows:
     @property
     def labels(self) -> Ragged:
         """The tokens, ``-100`` on prompts."""
-        place = np.arange(len(self.tokens.values)) - np.repeat(self.tokens.offsets[:-1], self.tokens.lengths)
-        masked = place < np.repeat(self.prompts, self.tokens.lengths)
+        parts = np.stack([self.prompts, self.tokens.lengths - self.prompts], axis=1)
+        masked = np.repeat(np.tile([True, False], len(self)), parts.ravel())
         return Ragged(np.where(masked, np.int32(IGNORE), self.tokens.values), self.tokens.offsets)
 
 
@@ -110,6 +112,17 @@ def task_prompts(name: str) -> tuple[Prompt, Prompt]:
     folder = TASKS.load(name).folder
     system, user = (Prompt.load(f"sft/{name}_{role}", folder) for role in ("system", "user"))
     return system, user
+
+
+def prompt_words(tasks: Iterable[str], *, weight: int = 50) -> list[str]:
+    """What the prompts of tasks say, without their variables, for a tokenizer that is trained on it.
+
+    Args:
+        tasks: names.
+        weight: how often each text comes, so that its words count beside those of a catalogue.
+    """
+    bodies = [prompt.body for name in tasks for prompt in task_prompts(name)]
+    return [VARIABLES.sub(" ", body) for body in bodies] * weight
 
 
 def build_rows(
@@ -168,9 +181,11 @@ def _encoded(questions: Questions, composer: Composer, task: tuple[str, int], co
     room = context.size - answers.lengths - 1  # tokens left for the prompt; the last one ends the row
     prompts = _shortened(questions, composer, name, room)
     kept = _fitting(questions, prompts, (name, room), context)
-    tokens = _joined(prompts.take(kept), answers.take(kept), int(pieces.tokenizer.eos_token_id))
-    users, targets = questions.users[kept], questions.targets[kept]
-    return Rows(tokens, prompts.lengths[kept], users, targets, np.full(len(kept), place, np.int64), (name,))
+    if len(kept) < len(questions):
+        questions, prompts, answers = questions.take(kept), prompts.take(kept), answers.take(kept)
+    tokens = _joined(prompts, answers, int(pieces.tokenizer.eos_token_id))
+    which = np.full(len(kept), place, np.int64)
+    return Rows(tokens, prompts.lengths, questions.users, questions.targets, which, (name,))
 
 
 def _shortened(questions: Questions, composer: Composer, name: str, room: IntArray) -> Ragged:
@@ -222,17 +237,17 @@ def _fitting(questions: Questions, prompts: Ragged, task: tuple[str, IntArray], 
 
 def _joined(prompts: Ragged, answers: Ragged, end: int) -> Ragged:
     """Prompt, answer and one closing token, row by row."""
-    lengths = prompts.lengths + answers.lengths + 1
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    lengths = np.stack([prompts.lengths, answers.lengths, np.ones_like(answers.lengths)], axis=1)
+    offsets = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))]).astype(np.int64)
     values = np.full(int(offsets[-1]), end, np.int32)
-    for part, starts in ((prompts, offsets[:-1]), (answers, offsets[:-1] + prompts.lengths)):
-        values[np.repeat(starts - part.offsets[:-1], part.lengths) + np.arange(len(part.values))] = part.values
+    parts = np.repeat(np.tile(np.arange(3, dtype=np.int8), len(lengths)), lengths.ravel())
+    values[parts == 0], values[parts == 1] = prompts.values, answers.values
     return Ragged(values, offsets)
 
 
 def _merged(parts: Sequence[Rows], names: tuple[str, ...]) -> Rows:
     """The rows of all tasks."""
-    columns = (
+    prompts, users, targets, tasks = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("prompts", "users", "targets", "tasks")
     )
-    return Rows(concatenated([part.tokens for part in parts]), *columns, names)
+    return Rows(concatenated([part.tokens for part in parts]), prompts, users, targets, tasks, names)

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset as Rows
@@ -33,12 +33,13 @@ from agentrec.core.artefact import writing_weights
 from agentrec.core.config import setting
 from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, DataError
 from agentrec.core.provenance import versions
-from agentrec.core.types import Catalogue, Histories
+from agentrec.core.types import Catalogue
 from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, leave_one_out
 from agentrec.models.generator import save_generator
 from agentrec.models.presets import PRESETS, Generator, build_generator
-from agentrec.prompts.forms import Form, build_form
+from agentrec.prompts.forms import Example, Form, build_form
+from agentrec.prompts.mixture import parse_tasks, prompt_words
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.training.batches import LengthSampler
 from agentrec.training.beam_validation import BeamNDCG, BeamValidation
@@ -79,6 +80,43 @@ class QuietProgress(ProgressCallback):  # type: ignore[misc]
         """Show the latest loss."""
         if self.training_bar is not None and logs and "loss" in logs:
             self.training_bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
+
+
+class Prepared(NamedTuple):
+    """What a method that builds on this one may choose.
+
+    Attributes:
+        rows: tokenised, with labels.
+        trainer: `SIDTrainer`, or one built on it, called with the trainer's usual arguments.
+        made_from: what its checkpoints are told apart by, beside the settings of this file.
+    """
+
+    rows: Rows
+    trainer: Callable[..., SIDTrainer]
+    made_from: Mapping[str, Any]
+
+
+Prepare = Callable[[Form, Split, Any], Prepared]  # form, split, tokenizer
+
+
+def prepare_sft(form: Form, split: Split, tokenizer: Any) -> Prepared:
+    """Rows of the training histories and the model's own loss."""
+    return Prepared(training_rows(form.examples(split.train)), SIDTrainer, {})
+
+
+def preparation(config: Config, args: SFTConfig, own: Prepare | None = None) -> Prepare:
+    """A method's own way to prepare, that of the config's tasks, or that of its form.
+
+    Raises:
+        ConfigError: the config names tasks for a method that has rows of its own, or they cannot be read.
+    """
+    if not config.tasks:
+        return own or prepare_sft
+    if own is not None:
+        raise ConfigError(f"tasks is {config.tasks!r}, and this method makes rows of its own; remove it, or use sft")
+    from agentrec.training.instructions import prepare_tasks
+
+    return prepare_tasks(config, args)
 
 
 def train_sft(
@@ -123,18 +161,19 @@ def run_trainer(
     *,
     config: Config,
     args: SFTConfig,
+    prepare: Prepare | None = None,
 ) -> list[dict[str, float]]:
     """Build model, rows and trainer; train, resuming where a checkpoint lies; write the folder. See `train_sft`."""
     vocabulary.matches(catalogue.ids)
     generator = prepare_generator(config, vocabulary, catalogue, seed=args.seed)
     form = make_form(config, generator.tokenizer, vocabulary, catalogue)
-    rows = training_rows(form, split.train)
+    prepared = preparation(config, args, prepare)(form, split, generator.tokenizer)
     hooks = add_residual_dropout(generator.model, config.dropout) if config.model in PRESETS else []
     args.dataset_kwargs = {"skip_prepare_dataset": True}
-    trainer = SIDTrainer(
+    trainer = prepared.trainer(
         model=generator.model,
         args=args,
-        train_dataset=rows,
+        train_dataset=prepared.rows,
         processing_class=generator.tokenizer,
         peft_config=lora(config, generator, vocabulary),
     )
@@ -146,8 +185,8 @@ def run_trainer(
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(QuietProgress)
-    made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "rows": len(rows)}
-    made_from |= {"config": config.chosen()}
+    made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "rows": len(prepared.rows)}
+    made_from |= {"config": config.chosen(), **prepared.made_from}
     made_from |= {"training": {**chosen(args), "processes": trainer.accelerator.num_processes}}
     with trainer.accelerator.main_process_first():
         start = resumable_checkpoint(args.output_dir, made_from)
@@ -174,7 +213,8 @@ def run_trainer(
 
 def prepare_generator(config: Config, vocabulary: SIDVocabulary, catalogue: Catalogue, *, seed: int) -> Generator:
     """Model and tokenizer that know every semantic-ID token."""
-    texts = catalogue.texts() if config.form == "instruction" else None
+    words = prompt_words(parse_tasks(config.tasks)) if config.tasks else []
+    texts = [*catalogue.texts(), *words] if config.form == "instruction" else None
     generator = build_generator(config.model, vocabulary.all_tokens, texts=texts, seed=seed)
     if config.model not in PRESETS:
         added = vocabulary.extend_tokenizer(generator.tokenizer)
@@ -197,17 +237,14 @@ def make_form(config: Config, tokenizer: Any, vocabulary: SIDVocabulary, catalog
     return build_form(settings, tokenizer, vocabulary.item_token_ids(tokenizer), sids, catalogue.titles)
 
 
-def training_rows(form: Form, train: Histories) -> Rows:
+def training_rows(examples: Sequence[Example]) -> Rows:
     """Tokenised rows with labels.
 
     Raises:
-        DataError: no user has two training items.
+        DataError: there is none, because no user has two training items.
     """
-    examples = form.examples(train)
     if not examples:
-        raise DataError(
-            f"none of the {len(train)} training histories has two items; expected at least one, so add interactions"
-        )
+        raise DataError("no training history has two items; expected at least one that has, so add interactions")
     return Rows.from_dict(
         {"input_ids": [row.input_ids for row in examples], "labels": [row.labels for row in examples]}
     )
@@ -268,19 +305,22 @@ class Paths:
     out: str = setting("", "folder to write the generator to")
 
 
-def _parse(argv: Sequence[str], values: Mapping[str, Any]) -> tuple[Paths, Config, SFTConfig]:
-    parser = TrlParser((Paths, Config, SFTConfig))
-    parser.set_defaults(**values)
-    found: tuple[Paths, Config, SFTConfig] = parser.parse_args_and_config(list(argv))
-    return found
+def read_flags(arguments: Sequence[str] | None, *more: type[Any]) -> tuple[Paths, Config, SFTConfig, *tuple[Any, ...]]:
+    """Read flags and ``--config file.yaml``: fields of `Paths`, `Config`, `trl.SFTConfig`, and of ``more`` dataclasses.
 
-
-def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
-    """Train from flags and ``--config file.yaml``: fields of `Paths`, `Config` and `trl.SFTConfig`."""
+    Raises:
+        ConfigError: a flag is unknown or its value of the wrong type, or a folder is not given.
+    """
     argv = list(sys.argv[1:] if arguments is None else arguments)
+
+    def parse(values: Mapping[str, Any]) -> tuple[Any, ...]:
+        parser = TrlParser((Paths, Config, SFTConfig, *more))
+        parser.set_defaults(**values)
+        return tuple(parser.parse_args_and_config(argv))
+
     try:
-        _, config, _ = _parse(argv, COMMON)
-        paths, config, args = _parse(argv, defaults(config))  # they depend on whether the model is a preset
+        _, config, *_ = parse(COMMON)
+        paths, config, args, *others = parse(defaults(config))  # they depend on whether the model is a preset
     except AgentrecError:
         raise
     except (ValueError, OSError) as error:
@@ -291,6 +331,12 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
     if missing is not None:
         raise ConfigError(f"--{missing} is not given; expected a folder")
     args.output_dir = f"{paths.out}.checkpoints"
+    return paths, config, args, *others
+
+
+def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:
+    """Train from flags; see `read_flags`."""
+    paths, config, args = read_flags(arguments)
     dataset = load_dataset(paths.data)
     vocabulary = SIDVocabulary.from_pretrained(paths.sids)
     return run_trainer(leave_one_out(dataset), vocabulary, dataset.catalogue, paths.out, config=config, args=args)

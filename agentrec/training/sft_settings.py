@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from trl import SFTConfig
@@ -75,6 +75,9 @@ class Config:
     validation_users: int = setting(0, "stop early by NDCG@10 of so many validation users; 0 trains to the end")
     validate_every: float = setting(1.0, "epochs between validations")
     patience: int = setting(3, "validations without a better one before training stops")
+    tasks: str = setting("", "instruction form: tasks and their weights, as next_item=1,title_to_sid=0.3")
+    too_long: Literal["refuse", "drop"] = setting("refuse", "tasks: what to do with rows that do not fit the context")
+    sample_weights: str = setting("", "tasks: table of user_id, weight and perhaps item_id: rows that count more")
 
     def __post_init__(self) -> None:
         if self.form not in ("sequence", "instruction"):
@@ -85,8 +88,17 @@ class Config:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected {least} or more")
         if self.optimizer not in ("adamw", "muon"):
             raise ConfigError(f"optimizer is {self.optimizer!r}; expected adamw or muon")
+        self._check_tasks()
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; expected 0 or more and less than 1")
+
+    def _check_tasks(self) -> None:
+        if self.tasks and self.form != "instruction":
+            raise ConfigError(f"tasks is {self.tasks!r} and form {self.form!r}; tasks need form=instruction, so set it")
+        if self.sample_weights and not self.tasks:
+            raise ConfigError("sample_weights needs tasks, and none are given; set tasks=next_item=1 at least")
+        if self.too_long not in ("refuse", "drop"):
+            raise ConfigError(f"too_long is {self.too_long!r}; expected refuse or drop")
 
     def chosen(self) -> dict[str, Any]:
         """The settings as a key of what was trained; see `agentrec.core.artefact.known_by`."""

@@ -58,7 +58,9 @@ def test_the_instruction_form_learns_the_answer_only() -> None:
     for row, target in zip(rows, (3, 4), strict=True):
         learned = [label for label in row.labels if label != IGNORE]
         assert tokenizer.decode(learned) == VOCABULARY.text(target) + "<|im_end|>"
-        prompt = tokenizer.decode([token for token, label in zip(*row, strict=True) if label == IGNORE])
+        prompt = tokenizer.decode(
+            [token for token, label in zip(row.input_ids, row.labels, strict=True) if label == IGNORE]
+        )
         assert prompt.endswith("<|im_start|>assistant\n")
         assert TITLES[target] not in prompt
         assert all(TITLES[item] in prompt and VOCABULARY.text(item) in prompt for item in range(target - 3, target))
