@@ -41,12 +41,12 @@ class ChoiceGrammar:
     def allowed(self, prefixes: torch.Tensor) -> torch.Tensor:
         """See `agentrec.testing.decoding_rivals.masked.PrefixMask`; a prefix of no item allows nothing."""
         level = prefixes.shape[1]
-        masks = self._fill(len(prefixes), self._words)
+        masks: torch.Tensor = self._fill(len(prefixes), self._words)
         for row, prefix in enumerate(prefixes.tolist()):
             self.matcher.reset()
             if all(self.matcher.accept_token(step * self.size + code) for step, code in enumerate(prefix)):
                 self.matcher.fill_next_token_bitmask(masks, row)
             else:
                 masks[row] = 0
-        bits = (masks[..., None] >> torch.arange(32, dtype=torch.int32)) & 1
+        bits: torch.Tensor = (masks[..., None] >> torch.arange(32, dtype=torch.int32)) & 1
         return bits.flatten(1)[:, level * self.size : (level + 1) * self.size].bool()
