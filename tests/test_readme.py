@@ -2,10 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from typer.testing import CliRunner
 
+from agentrec import Shop
 from agentrec.cli.app import app
+from agentrec.prompts.forms import build_form
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.serving.generative import GenerativeRecommender
+from agentrec.testing.generators import random_codes, tiny_generator
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -16,12 +23,31 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_python_runs(capsys) -> None:
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     scores = {name: metrics["ndcg@10"].mean for name, metrics in names["result"].systems.items()}
     assert scores["oracle"] > scores["transitions"] > 0.1
     assert "oracle" in capsys.readouterr().out
+
+
+def test_the_constraint_sets_hold(tmp_path: Path) -> None:
+    _, code = blocks("python")
+    catalogue = Shop.generate().dataset.catalogue
+    codes = random_codes(4000, (16, 16, 16))[: len(catalogue.ids)]
+    vocabulary = SIDVocabulary(codes, (16, 16, 16), catalogue.ids)
+    model, tokenizer = tiny_generator(vocabulary)
+    tokens = vocabulary.item_token_ids(tokenizer)
+    form = build_form({"form": "sequence", "max_items": 10}, tokenizer, tokens, [], [])
+    GenerativeRecommender(model, tokenizer, vocabulary, form).save_pretrained(tmp_path / "generator")
+    assert "runs/quickstart/generator" in code
+    code = code.replace("runs/quickstart/generator", str(tmp_path / "generator"))
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    found = names["lists"].items
+    assert found.min() >= 0
+    assert not (found % 2).any()
+    assert not np.isin(found, [4, 8]).any()
 
 
 def test_every_verb_and_option_exists() -> None:
