@@ -133,8 +133,8 @@ def bench_beam(repeats: int = 3) -> dict[str, float]:
     """16 prompts of 100 tokens, 20 beams, 4 levels, 2,000 items: tree beams against Hugging Face generate."""
     import torch
 
-    from agentrec.decoding.beam import beam_search
-    from agentrec.decoding.trie import Trie
+    from agentrec.decoding.index.trie import Trie
+    from agentrec.decoding.search.beam import beam_search
     from agentrec.models.presets import build_generator
     from agentrec.semantic_ids.vocabulary import SIDVocabulary
 

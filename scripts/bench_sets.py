@@ -23,12 +23,12 @@ import numpy as np
 import torch
 
 from agentrec.core.provenance import machine, versions
-from agentrec.decoding.candidates import Frontier, best
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.mixed import PerRow
-from agentrec.decoding.packing import Layout
-from agentrec.decoding.sets import ConstraintSets
-from agentrec.decoding.subset import Subset
+from agentrec.decoding.children.candidates import Frontier, best
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.packing import Layout
+from agentrec.decoding.sets.mixed import PerRow
+from agentrec.decoding.sets.named import ConstraintSets
+from agentrec.decoding.sets.subset import Subset
 
 LEVELS, CODES, ROWS, BEAMS = 4, 256, 16, 50
 SHARES = (0.5, 0.05, 0.01, 0.001)

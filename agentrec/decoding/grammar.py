@@ -9,7 +9,7 @@ A row that has written all it may, or that left the grammar because somebody els
 and nothing else.
 
 Rows of different prompts are held to different sets by a constraint that tells rows apart
-(`agentrec.decoding.mixed.PerRow`).
+(`agentrec.decoding.sets.mixed.PerRow`).
 
 What it does not know: items in free text, which are text there.
 """

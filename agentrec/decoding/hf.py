@@ -3,8 +3,8 @@
 The processor masks and never rescales: beams rank by log-probabilities of the full vocabulary, as they do with
 ``prefix_allowed_tokens_fn``. It keeps no state of rows, so beams may be permuted freely.
 
-What it does not know: encoder-decoder models. For semantic IDs alone `agentrec.decoding.beam` finds the same items many
-times faster; this is for what only ``generate`` does, such as text before the items.
+What it does not know: encoder-decoder models. For semantic IDs alone `agentrec.decoding.search.beam` finds the same
+items many times faster; this is for what only ``generate`` does, such as text before the items.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from transformers import LogitsProcessor
 
 from agentrec.core.errors import DataError
-from agentrec.decoding.candidates import DEAD, not_a_number
+from agentrec.decoding.children.candidates import DEAD, not_a_number
 from agentrec.decoding.grammar import Grammar, Outline
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from agentrec.core.errors import DataError
-from agentrec.decoding.candidates import DEAD, not_a_number
+from agentrec.decoding.children.candidates import DEAD, not_a_number
 from agentrec.decoding.grammar import Outline
 
 

@@ -20,7 +20,7 @@ from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint, Recommender
 from agentrec.core.rng import generator
 from agentrec.core.types import JSON, PAD, Catalogue, FloatArray, Histories, IntArray, Recommendations
-from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.index.csr import StaticIndex
 from agentrec.evaluation.contract import checked_recommend
 from agentrec.evaluation.measured import Measured
 from agentrec.metrics.ranking import ndcg, recall, target_ranks

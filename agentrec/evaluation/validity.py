@@ -6,8 +6,8 @@ tokens of each level, whether or not an item is behind them. ``free`` and ``gree
 fail, and what the constraint costs or gives.
 
 What is checked are the tokens that were generated. A beam search with a constraint names items, so
-`agentrec.decoding.traced.Traced` walks the constraint and keeps the codes instead; whether they are an item's is then
-looked up in the vocabulary.
+`agentrec.decoding.index.traced.Traced` walks the constraint and keeps the codes instead; whether they are an item's is
+then looked up in the vocabulary.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import PAD, HeldOut, Histories, IntArray, Recommendations
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.traced import Traced
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.traced import Traced
 from agentrec.metrics.ranking import ndcg, target_ranks
 from agentrec.prompts.forms import Form, pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary

@@ -18,10 +18,10 @@ from agentrec.core.artefact import Arrays, Artefact, local_folder
 from agentrec.core.errors import ArtefactError, ConfigError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import PAD, Catalogue, Histories, IntArray, Recommendations
-from agentrec.decoding.batches import batches_by_tokens
-from agentrec.decoding.beam import beam_search
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.mixed import PerRow
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.search.batches import batches_by_tokens
+from agentrec.decoding.search.beam import beam_search
+from agentrec.decoding.sets.mixed import PerRow
 from agentrec.models.generator import METHOD_NAME, ROOM, SIDS, read_generator, write_generator
 from agentrec.prompts.forms import Form, build_form, pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
@@ -117,7 +117,8 @@ class GenerativeRecommender(Artefact):
             n: list length, at most the beam width.
             exclude_seen: leave out the user's own items; the beam grows by their number, so that they take no place.
             num_beams: beam width M; the recommender's own by default, widened to n.
-            constraint: other allowed items than the whole catalogue; `agentrec.decoding.mixed.PerRow` of one constraint
+            constraint: other allowed items than the whole catalogue; `agentrec.decoding.sets.mixed.PerRow` of one
+            constraint
                 per history.
 
         Raises:

@@ -22,9 +22,9 @@ from transformers import TrainerCallback
 from agentrec.core.errors import ConfigError
 from agentrec.core.files import read_json, whole_file, write_json
 from agentrec.core.types import HeldOut
-from agentrec.decoding.batches import batches_by_tokens
-from agentrec.decoding.beam import beam_search
-from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.search.batches import batches_by_tokens
+from agentrec.decoding.search.beam import beam_search
 from agentrec.metrics.ranking import ndcg, target_ranks
 from agentrec.prompts.forms import Form, pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import Histories, IntArray
-from agentrec.decoding.collaborative_tokenizer import CollaborativeTokenizer
-from agentrec.decoding.item_ranges import ItemRanges, spans
+from agentrec.decoding.index.item_ranges import ItemRanges, spans
+from agentrec.decoding.shares.collaborative_tokenizer import CollaborativeTokenizer
 from agentrec.prompts.forms import IGNORE, Example
 from agentrec.training.saved_scores import spread, top_scores
 from agentrec.training.soft_labels import SoftLabels

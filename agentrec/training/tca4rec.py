@@ -32,10 +32,10 @@ from agentrec.core.protocols import Scorer
 from agentrec.core.types import Catalogue
 from agentrec.data.load import load_dataset
 from agentrec.data.split import Split, leave_one_out
-from agentrec.decoding.collaborative_tokenizer import CollaborativeTokenizer
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.item_ranges import ItemRanges
-from agentrec.decoding.sequences import SequenceTrie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.item_ranges import ItemRanges
+from agentrec.decoding.index.sequences import SequenceTrie
+from agentrec.decoding.shares.collaborative_tokenizer import CollaborativeTokenizer
 from agentrec.prompts.forms import IGNORE, Form, SequenceForm
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.training.sft import Config, Prepared, SIDTrainer, read_flags, run_trainer, training_rows

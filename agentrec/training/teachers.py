@@ -24,7 +24,7 @@ from agentrec.core.protocols import Scorer
 from agentrec.core.registry import Registry
 from agentrec.core.types import JSON, FloatArray, Histories, IntArray
 from agentrec.data.split import Split
-from agentrec.decoding.item_ranges import spans
+from agentrec.decoding.index.item_ranges import spans
 from agentrec.training.saved_scores import ARRAYS, SavedScores
 
 MODELS = Registry("agentrec.models")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.index.csr import StaticIndex
 from agentrec.testing.decoding_rivals.static import StaticTrie
 from decoding_bench.measure import catalogue, seconds, sorted_codes
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from agentrec.decoding.candidates import Frontier
-from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.children.candidates import Frontier
+from agentrec.decoding.index.csr import StaticIndex
 from agentrec.testing.decoding_rivals.free import Free
 from decoding_bench.measure import catalogue
 

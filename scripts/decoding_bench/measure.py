@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agentrec.decoding.packing import Layout, Words, sorted_rows
+from agentrec.decoding.index.packing import Layout, Words, sorted_rows
 
 TURN = 0.005  # seconds that a turn takes at least: short actions are repeated, and their mean is taken
 

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from agentrec.decoding.beam import beam_search
-from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.search.beam import beam_search
 from agentrec.models.presets import build_generator
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.decoding_rivals.dict_trie import DictTrie

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from agentrec.decoding.candidates import Frontier
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.normaliser import log_total
+from agentrec.decoding.children.candidates import Frontier
+from agentrec.decoding.children.normaliser import log_total
+from agentrec.decoding.index.csr import StaticIndex
 from agentrec.testing.decoding_rivals.binary_search import SortedRows
 from agentrec.testing.decoding_rivals.bitmap import HashedPrefixes
 from agentrec.testing.decoding_rivals.dict_trie import DictTrie

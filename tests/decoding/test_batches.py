@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agentrec.decoding.batches import TOKENS_PER_BATCH, batches_by_tokens
+from agentrec.decoding.search.batches import TOKENS_PER_BATCH, batches_by_tokens
 
 
 def test_batches_cover_all_rows_within_the_budget() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from agentrec.decoding.beam import beam_search
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.index.trie import Trie
+from agentrec.decoding.search.beam import beam_search
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrec.core.errors import ConfigError, DataError
-from agentrec.decoding.collaborative_tokenizer import CollaborativeTokenizer
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.item_ranges import ItemRanges
-from agentrec.decoding.sequences import SequenceTrie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.item_ranges import ItemRanges
+from agentrec.decoding.index.sequences import SequenceTrie
+from agentrec.decoding.shares.collaborative_tokenizer import CollaborativeTokenizer
 
 EOS = 9
 TITLES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4), min_size=1, max_size=10)

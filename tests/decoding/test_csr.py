@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from agentrec.core.errors import ArtefactError, DataError
 from agentrec.core.types import IntArray
-from agentrec.decoding.candidates import Frontier, best_by_children
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.packing import Layout, sorted_rows
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.children.candidates import Frontier, best_by_children
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.packing import Layout, sorted_rows
+from agentrec.decoding.index.trie import Trie
 from agentrec.testing.constraints import ConstraintTests
 from agentrec.testing.generators import random_codes
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from transformers import LogitsProcessor
 
 from agentrec.core.errors import ConfigError, DataError
-from agentrec.decoding.beam import beam_search
-from agentrec.decoding.csr import StaticIndex
 from agentrec.decoding.grammar import Grammar, ItemGrammar, Outline
 from agentrec.decoding.hf import ConstrainedLogitsProcessor
-from agentrec.decoding.mixed import PerRow
-from agentrec.decoding.subset import Subset
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.trie import Trie
+from agentrec.decoding.search.beam import beam_search
+from agentrec.decoding.sets.mixed import PerRow
+from agentrec.decoding.sets.subset import Subset
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrec.core.errors import DataError
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.item_ranges import ROOT, ItemRanges, spans
-from agentrec.decoding.sequences import SequenceTrie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.item_ranges import ROOT, ItemRanges, spans
+from agentrec.decoding.index.sequences import SequenceTrie
 
 EOS = 9
 TITLES = st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=4), min_size=1, max_size=12)

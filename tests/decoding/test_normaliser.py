@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrec.decoding.normaliser import log_total
+from agentrec.decoding.children.normaliser import log_total
 
 
 @settings(max_examples=60, deadline=None)

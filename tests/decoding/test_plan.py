@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrec.core.errors import ConfigError
-from agentrec.decoding.plan import BeamPlan, LoadPolicy, LoadStep
+from agentrec.decoding.search.plan import BeamPlan, LoadPolicy, LoadStep
 
 
 def test_widths_grow_by_level_and_stop_at_the_number_of_sequences() -> None:

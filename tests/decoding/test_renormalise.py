@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from agentrec.core.errors import DataError
-from agentrec.decoding.csr import StaticIndex
 from agentrec.decoding.grammar import ItemGrammar, Outline
 from agentrec.decoding.hf import ConstrainedLogitsProcessor
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.sequences import SequenceGrammar, SequenceTrie
 from agentrec.decoding.renormalise import renormalised_logprobs
-from agentrec.decoding.sequences import SequenceGrammar, SequenceTrie
 from agentrec.testing.generators import random_codes
 
 SIZES, EOS, MARKER, SIZE = (5, 4, 6), 0, 1, 24

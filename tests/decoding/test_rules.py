@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from agentrec.core.errors import ConfigError
-from agentrec.decoding.beam import Beams, search
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.plan import BeamPlan
-from agentrec.decoding.prompt import read_prompts
-from agentrec.decoding.rules import Fused, Likeliest, Renormalised, Sampled, WithoutReplacement, adaptive_fusion
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.search.beam import Beams, search
+from agentrec.decoding.search.plan import BeamPlan
+from agentrec.decoding.search.prompt import read_prompts
+from agentrec.decoding.search.rules import Fused, Likeliest, Renormalised, Sampled, WithoutReplacement, adaptive_fusion
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrec.core.errors import DataError
-from agentrec.decoding import search_kernels
-from agentrec.decoding.candidates import Candidates, Frontier
-from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.children import kernels as search_kernels
+from agentrec.decoding.children.candidates import Candidates, Frontier
+from agentrec.decoding.index.csr import StaticIndex
 
 CODES = 300
 

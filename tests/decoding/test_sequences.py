@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrec.core.errors import ConfigError, DataError
-from agentrec.decoding.candidates import Frontier
+from agentrec.decoding.children.candidates import Frontier
 from agentrec.decoding.grammar import Outline
 from agentrec.decoding.hf import ConstrainedLogitsProcessor
-from agentrec.decoding.sequence_search import search_sequences
-from agentrec.decoding.sequences import SequenceGrammar, SequenceTrie
+from agentrec.decoding.index.sequences import SequenceGrammar, SequenceTrie
+from agentrec.decoding.search.sequence_search import search_sequences
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
 

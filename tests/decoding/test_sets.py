@@ -16,15 +16,15 @@ from hypothesis import strategies as st
 
 from agentrec.core.errors import ArtefactError, ConfigError, DataError, EmptySetError, UnknownNameError
 from agentrec.core.types import Catalogue, IntArray
-from agentrec.decoding import bits
-from agentrec.decoding.candidates import Frontier, Searchable, best, best_by_children
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.expressions import LONGEST, evaluate, names, parse
-from agentrec.decoding.mixed import PerRow
-from agentrec.decoding.set_sources import having, listed, where
-from agentrec.decoding.sets import CACHED, ConstraintSets
-from agentrec.decoding.subset import Subset
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.children.candidates import Frontier, Searchable, best, best_by_children
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.trie import Trie
+from agentrec.decoding.sets import bits
+from agentrec.decoding.sets.expressions import LONGEST, evaluate, names, parse
+from agentrec.decoding.sets.mixed import PerRow
+from agentrec.decoding.sets.named import CACHED, ConstraintSets
+from agentrec.decoding.sets.sources import having, listed, where
+from agentrec.decoding.sets.subset import Subset
 from agentrec.testing.constraints import ConstraintTests
 from agentrec.testing.generators import random_codes
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from agentrec.core.errors import ConfigError
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.prompt import read_prompts
-from agentrec.decoding.slates import search_slates
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.search.prompt import read_prompts
+from agentrec.decoding.search.slates import search_slates
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
 

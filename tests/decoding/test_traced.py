@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from agentrec.core.errors import DataError
-from agentrec.decoding.traced import Traced
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.index.traced import Traced
+from agentrec.decoding.index.trie import Trie
 from agentrec.testing.generators import random_codes
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from agentrec.core.errors import ConfigError
-from agentrec.decoding.beam import beam_search, search
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.plan import BeamPlan
-from agentrec.decoding.prompt import read_prompts
-from agentrec.decoding.replicated import replicated_search
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.search.beam import beam_search, search
+from agentrec.decoding.search.plan import BeamPlan
+from agentrec.decoding.search.prompt import read_prompts
+from agentrec.decoding.search.replicated import replicated_search
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
 

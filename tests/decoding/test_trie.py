@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentrec.core.errors import DataError
 from agentrec.core.protocols import Constraint
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.index.trie import Trie
 from agentrec.testing.constraints import ConstraintTests
 
 

@@ -9,7 +9,7 @@ from agentrec.core.errors import ConfigError
 from agentrec.data.dataset import Dataset
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.data.split import leave_one_out
-from agentrec.decoding.traced import Traced
+from agentrec.decoding.index.traced import Traced
 from agentrec.evaluation.run import Order, run_task
 from agentrec.evaluation.tasks import load_task
 from agentrec.models.transitions import Transitions

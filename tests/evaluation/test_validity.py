@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agentrec.core.errors import ConfigError
 from agentrec.core.types import HeldOut
-from agentrec.decoding.traced import Traced
+from agentrec.decoding.index.traced import Traced
 from agentrec.evaluation.validity import WAYS, Asked, check_lists, compacted, decode, items_of, measure_way
 from agentrec.metrics.ranking import target_ranks
 from agentrec.prompts.forms import build_form

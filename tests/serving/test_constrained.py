@@ -5,12 +5,12 @@ import pytest
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import Histories, IntArray
-from agentrec.decoding import batches
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.mixed import PerRow
-from agentrec.decoding.sets import ConstraintSets
-from agentrec.decoding.subset import Subset
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.trie import Trie
+from agentrec.decoding.search import batches
+from agentrec.decoding.sets.mixed import PerRow
+from agentrec.decoding.sets.named import ConstraintSets
+from agentrec.decoding.sets.subset import Subset
 from agentrec.prompts.forms import build_form
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.serving.generative import GenerativeRecommender

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from agentrec.core.errors import DataError
-from agentrec.decoding.candidates import Frontier, best
-from agentrec.decoding.trie import Trie
+from agentrec.decoding.children.candidates import Frontier, best
+from agentrec.decoding.index.trie import Trie
 from agentrec.testing.decoding_rivals.binary_search import SortedRows
 from agentrec.testing.decoding_rivals.bitmap import HashedPrefixes
 from agentrec.testing.decoding_rivals.dict_trie import DictTrie

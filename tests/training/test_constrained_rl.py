@@ -11,9 +11,9 @@ from peft import LoraConfig
 from trl import GRPOConfig, GRPOTrainer
 
 from agentrec.core.errors import ConfigError, DataError
-from agentrec.decoding.csr import StaticIndex
 from agentrec.decoding.grammar import ItemGrammar, Outline
-from agentrec.decoding.sequences import SequenceGrammar, SequenceTrie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.sequences import SequenceGrammar, SequenceTrie
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.testing.generators import random_codes, tiny_generator
 from agentrec.training.constrained_rl import ConstrainedGRPOTrainer

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from agentrec.core.errors import ArtefactError, DataError
 from agentrec.core.types import Histories
-from agentrec.decoding.collaborative_tokenizer import CollaborativeTokenizer
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.item_ranges import ItemRanges
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.item_ranges import ItemRanges
+from agentrec.decoding.shares.collaborative_tokenizer import CollaborativeTokenizer
 from agentrec.training.saved_scores import SavedScores, spread, top_scores
 
 

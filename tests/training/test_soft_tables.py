@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from agentrec.core.errors import DataError
-from agentrec.decoding.collaborative_tokenizer import CollaborativeTokenizer
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.item_ranges import ItemRanges
-from agentrec.decoding.sequences import SequenceTrie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.item_ranges import ItemRanges
+from agentrec.decoding.index.sequences import SequenceTrie
+from agentrec.decoding.shares.collaborative_tokenizer import CollaborativeTokenizer
 from agentrec.models.presets import build_tokenizer
 from agentrec.prompts.forms import IGNORE, Example, InstructionForm, SequenceForm
 from agentrec.semantic_ids.vocabulary import SIDVocabulary

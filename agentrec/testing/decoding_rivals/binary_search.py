@@ -10,7 +10,7 @@ import torch
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import IntArray
-from agentrec.decoding.packing import Layout
+from agentrec.decoding.index.packing import Layout
 
 
 class SortedRows:

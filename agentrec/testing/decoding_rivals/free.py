@@ -6,7 +6,7 @@ from math import prod
 
 import torch
 
-from agentrec.decoding.candidates import Candidates, Frontier
+from agentrec.decoding.children.candidates import Candidates, Frontier
 
 
 class Free:

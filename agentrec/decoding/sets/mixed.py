@@ -13,7 +13,7 @@ import torch
 from agentrec.core.errors import DataError
 from agentrec.core.protocols import Constraint
 from agentrec.core.types import IntArray
-from agentrec.decoding.candidates import Candidates, Frontier, best
+from agentrec.decoding.children.candidates import Candidates, Frontier, best
 
 Rows = slice | torch.Tensor
 
@@ -32,7 +32,7 @@ class PerRow:
         DataError: there is no constraint, or their levels differ.
 
     Example:
-        >>> from agentrec.decoding.trie import Trie
+        >>> from agentrec.decoding.index.trie import Trie
         >>> import numpy as np
         >>> one, other = Trie.build(np.array([[0], [1]]), (3,)), Trie.build(np.array([[2]]), (3,))
         >>> PerRow([one, other]).children(0, torch.tensor([0, 0])).tolist()
@@ -106,7 +106,7 @@ class PerRow:
         columns: torch.Tensor | None = None,
         barred: torch.Tensor | None = None,
     ) -> Candidates:
-        """See `agentrec.decoding.candidates.best`."""
+        """See `agentrec.decoding.children.candidates.best`."""
         groups = self._parts(beams.states)
         if len(groups) == 1:
             return best(groups[0][0], beams, logprobs, k, columns=columns, barred=barred)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from agentrec.core.types import IntArray
-from agentrec.decoding import kernels
+from agentrec.decoding.index import kernels
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ require("numba", "train")
 
 from numba import njit  # noqa: E402 - after the sentence that says which extra brings it
 
-from agentrec.decoding.search_kernels import INFINITE, largest_of_run, ordered  # noqa: E402
-from agentrec.decoding.threads import spread  # noqa: E402
+from agentrec.decoding.children.kernels import INFINITE, largest_of_run, ordered  # noqa: E402
+from agentrec.decoding.children.threads import spread  # noqa: E402
 
 FAST = {"reassoc", "nsz", "contract"}  # sums in any order; what is not a number stays what it is
 PER_CHILD = 4  # exponentials in the time of looking at one child

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from agentrec.decoding.prompt import Prompt
+from agentrec.decoding.search.prompt import Prompt
 
 
 class BeamTree:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from agentrec.decoding import kernels
-from agentrec.decoding.offsets import Offsets
+from agentrec.decoding.index import kernels
+from agentrec.decoding.index.offsets import Offsets
 
 
 def packed(flags: torch.Tensor) -> torch.Tensor:

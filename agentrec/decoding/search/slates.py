@@ -13,10 +13,10 @@ import torch
 
 from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint
-from agentrec.decoding.beam import root
-from agentrec.decoding.candidates import DEAD, Candidates, Frontier, best, chosen
-from agentrec.decoding.prompt import Prompt
-from agentrec.decoding.tree import BeamTree
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier, best, chosen
+from agentrec.decoding.search.beam import root
+from agentrec.decoding.search.prompt import Prompt
+from agentrec.decoding.search.tree import BeamTree
 
 
 class Slates(NamedTuple):

@@ -1,11 +1,11 @@
 """Items in the order of a depth-first walk through their trie, where the items behind every node are one range.
 
 A sum over "all items whose identifier begins like this" is then a sum over a slice. One structure for semantic IDs
-(`agentrec.decoding.csr.StaticIndex`) and for sequences of differing length such as titles
-(`agentrec.decoding.sequences.SequenceTrie`, whose end token is a child like any other, and where items of the same
-title stand behind one leaf). Nodes are numbered breadth first, the children of a node side by side.
+(`agentrec.decoding.index.csr.StaticIndex`) and for sequences of differing length such as titles
+(`agentrec.decoding.index.sequences.SequenceTrie`, whose end token is a child like any other, and where items of the
+same title stand behind one leaf). Nodes are numbered breadth first, the children of a node side by side.
 
-What it does not know: scores. `agentrec.decoding.collaborative_tokenizer` sums them.
+What it does not know: scores. `agentrec.decoding.shares.collaborative_tokenizer` sums them.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import torch
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import IntArray
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.sequences import SequenceTrie
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.index.sequences import SequenceTrie
 
 ROOT = 0
 

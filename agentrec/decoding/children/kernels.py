@@ -21,7 +21,7 @@ require("numba", "train")
 
 from numba import njit  # noqa: E402 - after the sentence that says which extra brings it
 
-from agentrec.decoding.kernels import BLOCK_BITS  # noqa: E402
+from agentrec.decoding.index.kernels import BLOCK_BITS  # noqa: E402
 
 FITS, NAN = 0, 1
 LOWEST = np.float32(np.finfo(np.float32).min)  # below it there is only -inf

@@ -19,7 +19,7 @@ import torch
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import IntArray
-from agentrec.decoding.candidates import DEAD, Candidates, Frontier, chosen
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier, chosen
 from agentrec.decoding.grammar import Choice
 
 ROOT = 0

@@ -15,8 +15,8 @@ import torch
 
 from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint
-from agentrec.decoding.candidates import DEAD, Candidates, Frontier, best, check_numbers, chosen
-from agentrec.decoding.normaliser import log_total
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier, best, check_numbers, chosen
+from agentrec.decoding.children.normaliser import log_total
 
 
 class Ask(NamedTuple):
@@ -72,7 +72,7 @@ class Likeliest:
     Nothing is renormalised, so ranks are those of Hugging Face ``generate`` with ``prefix_allowed_tokens_fn``.
 
     Attributes:
-        precut: see `agentrec.decoding.plan.BeamPlan`.
+        precut: see `agentrec.decoding.search.plan.BeamPlan`.
     """
 
     distinct: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""The inner loops of building an index, compiled by numba. `agentrec.decoding.csr` says what they compute.
+"""The inner loops of building an index, compiled by numba. `agentrec.decoding.index.csr` says what they compute.
 
 They take arrays and fill arrays, know no object of ours, and release the interpreter lock. The machine code is cached
 on disk beside this file, or where ``NUMBA_CACHE_DIR`` says.

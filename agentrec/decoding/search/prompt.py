@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from agentrec.core.errors import ConfigError
-from agentrec.decoding.cache import with_room
+from agentrec.decoding.search.cache import with_room
 
 ATTENTION = ("sdpa", "eager")
 

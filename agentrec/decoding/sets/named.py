@@ -35,10 +35,10 @@ from numpy.typing import NDArray
 
 from agentrec.core.errors import ConfigError, DataError, UnknownNameError
 from agentrec.core.types import IntArray
-from agentrec.decoding.csr import StaticIndex
-from agentrec.decoding.expressions import NAME, Postfix, evaluate, names, parse
-from agentrec.decoding.mixed import PerRow
-from agentrec.decoding.subset import Subset, everything
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.sets.expressions import NAME, Postfix, evaluate, names, parse
+from agentrec.decoding.sets.mixed import PerRow
+from agentrec.decoding.sets.subset import Subset, everything
 
 ALL = "all"
 CACHED = 64  # expressions whose sets are kept
@@ -144,7 +144,7 @@ class ConstraintSets:
         """The items that an expression describes now, kept until one of its sets changes.
 
         Args:
-            expression: one name, or several with ``& | - ~`` and parentheses; see `agentrec.decoding.expressions`.
+            expression: one name, or several with ``& | - ~`` and parentheses; see `agentrec.decoding.sets.expressions`.
 
         Raises:
             EmptySetError: no item is in it.
@@ -171,7 +171,7 @@ class ConstraintSets:
 
     def save(self, folder: str | Path) -> None:
         """Write all sets but ``all`` as an artefact folder, without the index."""
-        from agentrec.decoding.set_files import write_sets
+        from agentrec.decoding.sets.files import write_sets
 
         given = {name: made for name, made in self._state.sets.items() if name != ALL}
         nothing = torch.zeros_like(self._everything)
@@ -185,7 +185,7 @@ class ConstraintSets:
         Raises:
             ArtefactError: it is missing or damaged, holds something else, or belongs to another index.
         """
-        from agentrec.decoding.set_files import read_sets
+        from agentrec.decoding.sets.files import read_sets
 
         made = cls(index)
         for name, mask in read_sets(index, folder).items():

@@ -2,10 +2,12 @@
 
 Scores are the sum of log-probabilities over the model's full vocabulary, so ranks equal those of Hugging Face
 ``generate`` with ``prefix_allowed_tokens_fn``. Items outside the constraint cannot appear; fewer allowed items than
-beams leave dead beams, which come back as ``-1``. Another rule (`agentrec.decoding.rules`) turns the same search into
-sampling or fusion, another plan (`agentrec.decoding.plan`) changes its width by level or spreads it over first codes.
+beams leave dead beams, which come back as ``-1``. Another rule (`agentrec.decoding.search.rules`) turns the same search
+into sampling or fusion, another plan (`agentrec.decoding.search.plan`) changes its width by level or spreads it over
+first codes.
 
-What it does not know: identifiers of differing length, and several items per output (`agentrec.decoding.slates`).
+What it does not know: identifiers of differing length, and several items per output
+(`agentrec.decoding.search.slates`).
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ import torch
 
 from agentrec.core.errors import ConfigError
 from agentrec.core.protocols import Constraint
-from agentrec.decoding.candidates import DEAD, Candidates, Frontier
-from agentrec.decoding.plan import BeamPlan
-from agentrec.decoding.prompt import Prompt, read_prompts
-from agentrec.decoding.rules import Ask, Likeliest, Rule
-from agentrec.decoding.tree import BeamTree
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier
+from agentrec.decoding.search.plan import BeamPlan
+from agentrec.decoding.search.prompt import Prompt, read_prompts
+from agentrec.decoding.search.rules import Ask, Likeliest, Rule
+from agentrec.decoding.search.tree import BeamTree
 
 
 class Beams(NamedTuple):

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from agentrec.core.errors import DataError, EmptySetError
 from agentrec.core.types import IntArray
-from agentrec.decoding import bits
-from agentrec.decoding.candidates import DEAD, Candidates, Frontier
-from agentrec.decoding.csr import StaticIndex
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier
+from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.sets import bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ class Subset:
         columns: torch.Tensor | None = None,
         barred: torch.Tensor | None = None,
     ) -> Candidates:
-        """See `agentrec.decoding.candidates.best`."""
+        """See `agentrec.decoding.children.candidates.best`."""
         own = self.bits[beams.level]
         return self.index.top_candidates(beams, logprobs, k, columns=columns, barred=barred, bits=own)
 

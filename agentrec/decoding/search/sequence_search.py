@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from agentrec.core.errors import ConfigError
-from agentrec.decoding.beam import Beams, root
-from agentrec.decoding.candidates import DEAD, Candidates, Frontier
-from agentrec.decoding.prompt import Prompt, read_prompts
-from agentrec.decoding.sequences import SequenceTrie
-from agentrec.decoding.tree import BeamTree
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier
+from agentrec.decoding.index.sequences import SequenceTrie
+from agentrec.decoding.search.beam import Beams, root
+from agentrec.decoding.search.prompt import Prompt, read_prompts
+from agentrec.decoding.search.tree import BeamTree
 
 
 @torch.inference_mode()

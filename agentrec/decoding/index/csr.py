@@ -3,9 +3,11 @@
 After STATIC (arXiv 2602.22647): rows of codes are sorted once, the nodes of every level are numbered in that order, and
 so the children of a node lie side by side. A node *is* the number of the edge that leads to it, so no next states are
 stored: per edge its code, per node where its children begin, and the item behind every last edge. Two first levels are
-also kept as plain tables where these are small. States are those of `agentrec.decoding.trie.Trie`, number for number.
+also kept as plain tables where these are small. States are those of `agentrec.decoding.index.trie.Trie`, number for
+number.
 
-What it does not know: identifiers of differing length (`agentrec.decoding.sequences`), and items that share all codes.
+What it does not know: identifiers of differing length (`agentrec.decoding.index.sequences`), and items that share all
+codes.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ from numpy.typing import NDArray
 
 from agentrec.core.errors import DataError, EmptySetError
 from agentrec.core.types import IntArray
-from agentrec.decoding import kernels
-from agentrec.decoding.candidates import DEAD, Candidates, Frontier, chosen
-from agentrec.decoding.fast import search_on_cpu
-from agentrec.decoding.offsets import Offsets
-from agentrec.decoding.packing import Layout, Words, sorted_rows
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier, chosen
+from agentrec.decoding.children.fast import search_on_cpu
+from agentrec.decoding.index import kernels
+from agentrec.decoding.index.offsets import Offsets
+from agentrec.decoding.index.packing import Layout, Words, sorted_rows
 
 DENSE_LEVELS = 2
 DENSE_CELLS = 1 << 23  # of a plain table: 32 MB
@@ -218,7 +220,7 @@ class StaticIndex:
         barred: torch.Tensor | None = None,
         bits: torch.Tensor | None = None,
     ) -> Candidates:
-        """See `agentrec.decoding.candidates.best`; on CPUs by `search_on_cpu`.
+        """See `agentrec.decoding.children.candidates.best`; on CPUs by `search_on_cpu`.
 
         Args:
             beams, logprobs, k, columns, barred: as there.
@@ -266,7 +268,7 @@ class StaticIndex:
 
     def save(self, folder: str | Path) -> None:
         """Write the folder; `load` maps it into memory instead of reading it."""
-        from agentrec.decoding.index_files import write_index
+        from agentrec.decoding.index.files import write_index
 
         write_index(self, folder)
 
@@ -277,7 +279,7 @@ class StaticIndex:
         Raises:
             ArtefactError: it is missing, damaged, or holds something else.
         """
-        from agentrec.decoding.index_files import read_index
+        from agentrec.decoding.index.files import read_index
 
         return read_index(folder)
 

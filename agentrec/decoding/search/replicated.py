@@ -1,7 +1,7 @@
 """Beam search the plain way: one row per beam, every cache row copied along. The slow, obvious reference of `beam`.
 
 It shares nothing with the tree but the constraint: each beam's whole sequence is read anew at every level, without any
-cache, and candidates are sorted in Python. Use `agentrec.decoding.beam`; this is what its tests compare it with.
+cache, and candidates are sorted in Python. Use `agentrec.decoding.search.beam`; this is what its tests compare it with.
 """
 
 from __future__ import annotations

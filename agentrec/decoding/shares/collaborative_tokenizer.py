@@ -5,9 +5,9 @@ and a token that may follow gets the shares of the items that have it there::
 
     p(v | y) = sum over i in S with next token v of exp(z_i / beta)  /  sum over i in S of exp(z_i / beta)
 
-Items lie in the order of their identifiers (`agentrec.decoding.item_ranges`), so both are sums over slices. They are
-taken less the largest score, in compiled code. The paper's code skips a prefix that is a whole title; here
-the end token is a token like any other, and items of the same title add up.
+Items lie in the order of their identifiers (`agentrec.decoding.index.item_ranges`), so both are sums over slices. They
+are taken less the largest score, in compiled code. The paper's code skips a prefix that is a whole title; here the end
+token is a token like any other, and items of the same title add up.
 
 What it does not know: where scores come from, and language models.
 """
@@ -20,8 +20,8 @@ import numpy as np
 
 from agentrec.core.errors import ConfigError, DataError
 from agentrec.core.types import FloatArray, IntArray
-from agentrec.decoding.item_ranges import ItemRanges
-from agentrec.decoding.share_kernels import child_shares
+from agentrec.decoding.index.item_ranges import ItemRanges
+from agentrec.decoding.shares.kernels import child_shares
 
 
 class CollaborativeTokenizer:
@@ -35,7 +35,7 @@ class CollaborativeTokenizer:
         ConfigError: beta is not above zero.
 
     Example:
-        >>> from agentrec.decoding.sequences import SequenceTrie
+        >>> from agentrec.decoding.index.sequences import SequenceTrie
         >>> ranges = ItemRanges.of_trie(SequenceTrie.build([[5, 6], [5], [7]], eos=9))
         >>> tokenizer = CollaborativeTokenizer(ranges)
         >>> tokens, shares = tokenizer.next_tokens(np.log(np.array([1, 2, 5], np.float32)), [])

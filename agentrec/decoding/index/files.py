@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from agentrec.core.artefact import ARRAYS, FORMAT, read_manifest, writing_weights
 from agentrec.core.errors import ArtefactError
 from agentrec.core.files import MANIFEST, whole_folder, write_json
-from agentrec.decoding.offsets import Offsets
+from agentrec.decoding.index.offsets import Offsets
 
 if TYPE_CHECKING:
-    from agentrec.decoding.csr import StaticIndex
+    from agentrec.decoding.index.csr import StaticIndex
 
 ROOM, METHOD = "decoding", "static_index"
 
@@ -39,7 +39,7 @@ def read_index(folder: str | Path) -> StaticIndex:
     """
     from safetensors import SafetensorError, safe_open
 
-    from agentrec.decoding.csr import StaticIndex
+    from agentrec.decoding.index.csr import StaticIndex
 
     manifest = read_manifest(folder)
     if (manifest["room"], manifest["method"]) != (ROOM, METHOD):

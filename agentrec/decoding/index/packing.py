@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import IntArray
-from agentrec.decoding.kernels import radix_pass
+from agentrec.decoding.index.kernels import radix_pass
 
 WORD = 64
 DIGIT = 8  # bits per pass of the radix sort: 256 counters stay in the first-level cache

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from agentrec.core.artefact import ARRAYS, FORMAT, read_arrays, read_manifest, writing_weights
 from agentrec.core.errors import ArtefactError
 from agentrec.core.files import MANIFEST, array_hash, whole_folder, write_json
-from agentrec.decoding.subset import universe
+from agentrec.decoding.sets.subset import universe
 
 if TYPE_CHECKING:
-    from agentrec.decoding.csr import StaticIndex
+    from agentrec.decoding.index.csr import StaticIndex
 
 ROOM, METHOD = "decoding", "constraint_sets"
 

@@ -1,4 +1,4 @@
-"""The inner loop of `agentrec.decoding.collaborative_tokenizer`, compiled by numba.
+"""The inner loop of `agentrec.decoding.shares.collaborative_tokenizer`, compiled by numba.
 
 It takes arrays and fills arrays, knows no object of ours, and releases the interpreter lock.
 """

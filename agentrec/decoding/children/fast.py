@@ -1,6 +1,6 @@
 """`StaticIndex.search` on CPUs: compiled loops over exactly the allowed children, on as many threads as torch has.
 
-`agentrec.decoding.search_kernels` says how: no list of all candidates is ever written, sorted or masked. Of equal
+`agentrec.decoding.children.kernels` says how: no list of all candidates is ever written, sorted or masked. Of equal
 scores the lower beam, then the lower code, comes first.
 """
 
@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agentrec.decoding import search_kernels
-from agentrec.decoding.candidates import Candidates, Frontier, not_a_number
-from agentrec.decoding.threads import spread
+from agentrec.decoding.children import kernels as search_kernels
+from agentrec.decoding.children.candidates import Candidates, Frontier, not_a_number
+from agentrec.decoding.children.threads import spread
 
 if TYPE_CHECKING:
-    from agentrec.decoding.csr import StaticIndex
+    from agentrec.decoding.index.csr import StaticIndex
 
 NOTHING = np.zeros(0, np.uint8)
 
@@ -48,7 +48,7 @@ def search_on_cpu(
     barred: torch.Tensor | None = None,
     bits: torch.Tensor | None = None,
 ) -> Candidates:
-    """See `agentrec.decoding.candidates.best`, and `StaticIndex.top_candidates` for ``bits``.
+    """See `agentrec.decoding.children.candidates.best`, and `StaticIndex.top_candidates` for ``bits``.
 
     Raises:
         DataError: a log-probability of a candidate is not a number.

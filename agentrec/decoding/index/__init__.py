@@ -1,0 +1,1 @@
+"""Indexes of allowed items: tries in flat arrays, how they are built and kept."""

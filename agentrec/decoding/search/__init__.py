@@ -1,0 +1,1 @@
+"""Constrained beam search: which beams go on, and how a model is asked."""

@@ -1,0 +1,1 @@
+"""Sets of allowed items over one index: masks, names, expressions."""

@@ -1,0 +1,1 @@
+"""Item scores of a recommender as probabilities of the next token."""
