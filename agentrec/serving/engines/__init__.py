@@ -1,1 +1,1 @@
-"""Engines that serve a generator: the tree beam in process, vLLM in process, and vLLM over HTTP, behind one protocol."""
+"""Engines that serve a generator behind one protocol: the tree beam and vLLM in process, and vLLM over HTTP."""
