@@ -7,6 +7,7 @@ Two splits: the last item of every user (`leave_one_out`, the convention of most
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -74,6 +75,15 @@ class Split:
             ConfigError: no such part.
         """
         return self.__reveal(part)
+
+    def with_train(self, train: Histories) -> Split:
+        """The same split with other training histories, such as those of some users; its fingerprint tells them."""
+        other = copy(self)
+        other.train = train
+        digest = array_hash(train.users, train.offsets, train.items)
+        other.fingerprint = json_hash([self.fingerprint, "train", digest])
+        other._notes = {**self._notes, "train_users": len(train), "train_rows": len(train.items)}
+        return other
 
     def summary(self) -> dict[str, Any]:
         """Counts of users and rows, those left out included; JSON-able."""

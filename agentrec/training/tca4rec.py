@@ -7,8 +7,9 @@ training (`agentrec.training.soft_tables`), and gets no gradient.
 
 Differences from the paper: identifiers are semantic IDs; the trie treats an end token as a child like any other; the
 first item of a history, which nothing predicts, is taught by nobody; alpha may rise or fall while training goes on. A
-teacher that was trained on the very targets it teaches is surer of them than it will be of any other; choose alpha on
-validation users.
+teacher that was trained on the very targets it teaches is surer of them than it will be of any other; ``folds`` teaches
+every user by a model that was trained without that user (`agentrec.training.cross_fitting`). Choose alpha on validation
+users.
 
 What it does not know: test rows.
 """
@@ -66,6 +67,7 @@ class Alignment:
     alpha_schedule: str = setting("constant", "constant, rise (from 0) or fall (to 0), both in a straight line")
     alpha_span: float = setting(1.0, "share of all steps over which alpha rises or falls")
     scale: str = setting("auto", "the teacher's scores are logits (logit), or weights whose log is taken (weight)")
+    folds: int = setting(0, "2 or more: teach every user by a model trained without that user; 0 trains one on all")
     table: str = setting("float16", "type in which soft labels are kept in memory: float16 or float32")
 
     def __post_init__(self) -> None:
@@ -74,6 +76,8 @@ class Alignment:
         for name, known in (("alpha_schedule", SCHEDULES), ("table", DTYPES)):
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name} is {getattr(self, name)!r}; expected {', '.join(known)}")
+        if self.folds < 0 or self.folds == 1:
+            raise ConfigError(f"folds is {self.folds}; expected 0, or 2 and more")
         if self.top_m < 0 or not self.beta > 0:
             raise ConfigError(f"top_m is {self.top_m} and beta {self.beta}; expected 0 or more, and above 0")
         self.loss()
@@ -190,7 +194,7 @@ def train_tca4rec(  # noqa: PLR0913 - as `train_sft`, and the teacher
 def _teacher(source: str | Path | Scorer, split: Split, alignment: Alignment) -> Teacher:
     if source == "":
         raise ConfigError("no teacher is named; expected a method, a folder or a file of saved scores, as --teacher")
-    return open_teacher(source, split, scale=alignment.scale)
+    return open_teacher(source, split, scale=alignment.scale, folds=alignment.folds)
 
 
 def prepare_soft_labels(

@@ -19,12 +19,13 @@ import numpy as np
 
 from agentrec.core.artefact import Artefact, read_manifest
 from agentrec.core.errors import ArtefactError, ConfigError, UnknownNameError
-from agentrec.core.files import array_hash
+from agentrec.core.files import array_hash, json_hash
 from agentrec.core.protocols import Scorer
 from agentrec.core.registry import Registry
 from agentrec.core.types import JSON, FloatArray, Histories, IntArray
 from agentrec.data.split import Split
 from agentrec.decoding.index.item_ranges import spans
+from agentrec.training.cross_fitting import CrossFitted, cross_fit
 from agentrec.training.saved_scores import ARRAYS, SavedScores
 
 MODELS = Registry("agentrec.models")
@@ -77,7 +78,7 @@ class Teacher:
             return np.log(np.maximum(scores, 0))
 
 
-def open_teacher(source: str | Path | Scorer, split: Split, *, scale: str = "auto") -> Teacher:
+def open_teacher(source: str | Path | Scorer, split: Split, *, scale: str = "auto", folds: int = 0) -> Teacher:
     """Find a teacher and check that it may teach on a split.
 
     Args:
@@ -85,15 +86,20 @@ def open_teacher(source: str | Path | Scorer, split: Split, *, scale: str = "aut
             saved scores (``.npz``, ``.parquet``), or a scorer.
         split: what the generator is trained on.
         scale: auto, logit or weight: what its scores mean.
+        folds: 2 or more train a method so many times, each time without some users, whom that model then teaches
+            (`agentrec.training.cross_fitting`); 0 trains it once, on everybody.
 
     Raises:
         ArtefactError: it does not score, knows another catalogue, or was made from another split or from none it names.
         UnknownNameError: the text names nothing that exists.
-        ConfigError: the scale is none of those.
+        ConfigError: the scale is none of those, or folds are asked for and the source is no method.
     """
     if scale not in SCALES:
         raise ConfigError(f"scale is {scale!r}; expected {', '.join(SCALES)}")
-    scorer = _open(str(source), split) if isinstance(source, str | Path) else source
+    if folds:
+        scorer: Any = _cross_fitted(str(source), split, folds)
+    else:
+        scorer = _open(str(source), split) if isinstance(source, str | Path) else source
     _check(scorer, split)
     method = getattr(scorer, "method", type(scorer).__name__)
     weights = method in WEIGHTS if scale == "auto" else scale == "weight"
@@ -122,6 +128,17 @@ def _open(source: str, split: Split) -> Any:
     return train_cf(source, split)
 
 
+def _cross_fitted(source: str, split: Split, folds: int) -> CrossFitted:
+    if source not in MODELS.names():
+        raise ConfigError(
+            f"folds is {folds} and the teacher {source!r} is no method; expected one of {', '.join(MODELS.names())}, "
+            "which can be trained once per fold, or folds 0"
+        )
+    from agentrec.training.cf import train_cf
+
+    return cross_fit(lambda part: train_cf(source, part), split, folds)  # type: ignore[arg-type, return-value]
+
+
 def _check(scorer: Any, split: Split) -> None:
     name = type(scorer).__name__
     if not isinstance(scorer, Scorer):
@@ -143,6 +160,8 @@ def _check(scorer: Any, split: Split) -> None:
 
 def _content(scorer: Any) -> str:
     """A hash of what the teacher knows."""
+    if isinstance(scorer, CrossFitted):
+        return json_hash([_content(part) for part in scorer.scorers] + [array_hash(scorer.folds)])
     if isinstance(scorer, Artefact):
         return array_hash(*(array for _, array in sorted(scorer.state()[1].items())))
     if isinstance(scorer, SavedScores):
