@@ -39,6 +39,8 @@ class GenerativeRecommender(Artefact):
         bf16: run the model under bfloat16 autocast; faster where the processor has it, scores differ slightly.
 
     Attributes:
+        index: the whole catalogue's.
+        constraint: what may be recommended where a call says nothing else; the index by default.
         usage: tokens since it was opened: ``prompt_tokens``, and ``beam_tokens``, which are the tokens of all beams.
     """
 
@@ -62,7 +64,8 @@ class GenerativeRecommender(Artefact):
         self.num_beams = num_beams
         self.bf16 = bf16
         self.usage = {"prompt_tokens": 0, "beam_tokens": 0}
-        self.constraint: Constraint = StaticIndex.build(vocabulary.codes, vocabulary.level_sizes).to(self.device)
+        self.index = StaticIndex.build(vocabulary.codes, vocabulary.level_sizes).to(self.device)
+        self.constraint: Constraint = self.index
         self._token_ids = [torch.from_numpy(ids).to(self.device) for ids in vocabulary.token_ids(tokenizer)]
 
     @property
@@ -141,21 +144,30 @@ class GenerativeRecommender(Artefact):
                 rows = group[part]
                 seen = _seen(histories.take(rows)) if exclude_seen else None
                 own = constraint.take(rows) if isinstance(constraint, PerRow) else constraint
-                found = self._search([prompts[row] for row in rows], n, width, seen, own)
+                found = self.search([prompts[row] for row in rows], n, width, seen, own)
                 items[rows], scores[rows] = found
         return Recommendations(items, scores)
 
-    def _search(
+    def search(
         self,
         prompts: Sequence[Sequence[int]],
         n: int,
-        beams: int,
-        seen: IntArray | None,
-        constraint: Constraint | None,
-    ) -> tuple[IntArray, Any]:
+        num_beams: int,
+        exclude: IntArray | None = None,
+        constraint: Constraint | None = None,
+    ) -> Recommendations:
+        """Search behind prompts as one batch, with exactly the beam that is asked for.
+
+        Args:
+            prompts: B prompts, as the form writes them.
+            n: list length, at most the beam width.
+            num_beams: beam width M.
+            exclude: (B, E) int64 item indexes that a row may not get, padded with ``-1``.
+            constraint: allowed items, the whole catalogue by default; `PerRow` of one constraint per prompt.
+        """
         ids, mask = pad_left(prompts, self.tokenizer.pad_token_id)
         self.usage["prompt_tokens"] += sum(map(len, prompts))
-        self.usage["beam_tokens"] += len(prompts) * beams * self.vocabulary.num_levels
+        self.usage["beam_tokens"] += len(prompts) * num_beams * self.vocabulary.num_levels
         with self._precision():
             found = beam_search(
                 self.model,
@@ -163,11 +175,11 @@ class GenerativeRecommender(Artefact):
                 torch.from_numpy(mask).to(self.device),
                 self.constraint if constraint is None else constraint,
                 self._token_ids,
-                num_beams=beams,
+                num_beams=num_beams,
                 n=n,
-                exclude=None if seen is None else torch.from_numpy(seen).to(self.device),
+                exclude=None if exclude is None else torch.from_numpy(exclude).to(self.device),
             )
-        return found.items.cpu().numpy(), found.scores.cpu().numpy()
+        return Recommendations(found.items.cpu().numpy(), found.scores.cpu().numpy())
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
