@@ -35,6 +35,10 @@ class RecommenderError(AgentrecError):
     """A recommender broke its contract: wrong shape, unknown item, duplicates or scores that are not numbers."""
 
 
+class TrainingError(AgentrecError):
+    """Training cannot go on, for example because the loss is no number; what was trained so far is kept."""
+
+
 class MissingExtraError(AgentrecError, ImportError):
     """An optional library is not installed; the message says which extra brings it."""
 

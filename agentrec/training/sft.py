@@ -41,12 +41,17 @@ from agentrec.models.presets import PRESETS, Generator, build_generator
 from agentrec.prompts.forms import Example, Form, build_form
 from agentrec.prompts.mixture import parse_tasks, prompt_words
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.training.adapters import lora_config
 from agentrec.training.batches import LengthSampler
 from agentrec.training.beam_validation import BeamNDCG, BeamValidation
 from agentrec.training.checkpoints import resumable_checkpoint
 from agentrec.training.dropout import add_residual_dropout
+from agentrec.training.guards import finite_loss, within_context
 from agentrec.training.sft_settings import COMMON, chosen, defaults, training_arguments
 from agentrec.training.sft_settings import Config as Config
+
+UNBOUNDED = 2**31
+SHORTER = "lower max_items, or use a model with a longer context"
 
 
 class SIDTrainer(SFTTrainer):  # type: ignore[misc]
@@ -71,6 +76,13 @@ class SIDTrainer(SFTTrainer):  # type: ignore[misc]
                 loss * self.accelerator.num_processes
             )  # gradients are averaged over processes, tokens were counted over all
         return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """One step; see `finite_loss` for what stops it."""
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        rate = float(self._get_learning_rate())
+        finite_loss(loss, inputs, step=self.state.global_step, rate=rate, folder=self.args.output_dir)
+        return loss
 
 
 class QuietProgress(ProgressCallback):  # type: ignore[misc]
@@ -168,12 +180,13 @@ def run_trainer(
     generator = prepare_generator(config, vocabulary, catalogue, seed=args.seed)
     form = make_form(config, generator.tokenizer, vocabulary, catalogue)
     prepared = preparation(config, args, prepare)(form, split, generator.tokenizer)
+    rows = within_context(prepared.rows, context_of(generator.model, args), config.too_long, SHORTER)
     hooks = add_residual_dropout(generator.model, config.dropout) if config.model in PRESETS else []
     args.dataset_kwargs = {"skip_prepare_dataset": True}
     trainer = prepared.trainer(
         model=generator.model,
         args=args,
-        train_dataset=prepared.rows,
+        train_dataset=rows,
         processing_class=generator.tokenizer,
         peft_config=lora(config, generator, vocabulary),
     )
@@ -185,7 +198,7 @@ def run_trainer(
     trainer.remove_callback(PrinterCallback)
     if trainer.pop_callback(ProgressCallback) is not None:
         trainer.add_callback(QuietProgress)
-    made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "rows": len(prepared.rows)}
+    made_from = {"split": split.fingerprint, "sids": vocabulary.fingerprint, "rows": len(rows)}
     made_from |= {"config": config.chosen(), **prepared.made_from}
     made_from |= {"training": {**chosen(args), "processes": trainer.accelerator.num_processes}}
     with trainer.accelerator.main_process_first():
@@ -228,6 +241,12 @@ def prepare_generator(config: Config, vocabulary: SIDVocabulary, catalogue: Cata
     return generator
 
 
+def context_of(model: Any, args: SFTConfig) -> int:
+    """Most tokens of a row: what the model reads, or ``max_length`` where that is less."""
+    reads = int(getattr(model.config, "max_position_embeddings", UNBOUNDED))
+    return min(reads, args.max_length or UNBOUNDED)
+
+
 def make_form(config: Config, tokenizer: Any, vocabulary: SIDVocabulary, catalogue: Catalogue) -> Form:
     """The form of a config."""
     settings: dict[str, Any] = {"form": config.form, "max_items": config.max_items}
@@ -251,23 +270,11 @@ def training_rows(examples: Sequence[Example]) -> Rows:
 
 
 def lora(config: Config, generator: Generator, vocabulary: SIDVocabulary) -> Any:
-    """Adapters on all linear layers; of the embeddings, only the semantic-ID tokens' rows are trained."""
+    """Adapters where the config asks for them; of the embeddings, only the semantic-ID tokens' rows are trained."""
     if not config.lora_rank:
         return None
-    from peft import LoraConfig
-
-    new = sorted(generator.tokenizer.convert_tokens_to_ids(vocabulary.all_tokens))
-    tied = generator.model.config.tie_word_embeddings
-    names = {id(module): name.rpartition(".")[2] for name, module in generator.model.named_modules()}
-    tables = [generator.model.get_input_embeddings(), *([] if tied else [generator.model.get_output_embeddings()])]
-    return LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=2 * config.lora_rank,
-        lora_dropout=0.05,
-        target_modules="all-linear",
-        trainable_token_indices={names[id(table)]: new for table in tables},
-        task_type="CAUSAL_LM",
-    )
+    new = generator.tokenizer.convert_tokens_to_ids(vocabulary.all_tokens)
+    return lora_config(config.lora_rank, config.lora_modules, generator.model, new)
 
 
 def muon(model: Any, config: Config, args: SFTConfig) -> Any:

@@ -69,6 +69,7 @@ class Config:
     targets_per_user: int = setting(5, "instruction form: training rows per user")
     dropout: float = setting(0.3, "residual dropout of a preset; pretrained models keep their own")
     lora_rank: int = setting(0, "rank of LoRA adapters on all linear layers; 0 trains all weights")
+    lora_modules: str = setting("all-linear", "modules with adapters: all-linear, or names such as q_proj,v_proj")
     num_beams: int = setting(20, "beam width the trained recommender starts with")
     optimizer: str = setting("adamw", "adamw, or muon: Muon on hidden matrices, AdamW on the rest")
     muon_learning_rate: float = setting(0.02, "of the matrices; --learning_rate is AdamW's")
@@ -76,7 +77,7 @@ class Config:
     validate_every: float = setting(1.0, "epochs between validations")
     patience: int = setting(3, "validations without a better one before training stops")
     tasks: str = setting("", "instruction form: tasks and their weights, as next_item=1,title_to_sid=0.3")
-    too_long: Literal["refuse", "drop"] = setting("refuse", "tasks: what to do with rows that do not fit the context")
+    too_long: Literal["refuse", "drop"] = setting("refuse", "rows that do not fit the context: refuse or drop")
     sample_weights: str = setting("", "tasks: table of user_id, weight and perhaps item_id: rows that count more")
 
     def __post_init__(self) -> None:
