@@ -8,7 +8,7 @@ what is held out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,13 @@ from agentrec.core.errors import DataError
 from agentrec.core.types import HeldOut, Histories, IntArray
 from agentrec.data.dataset import Dataset
 from agentrec.data.split import PARTS, Part, Split
+
+
+class Benchmark(NamedTuple):
+    """A data set and the split it came with."""
+
+    dataset: Dataset
+    split: Split
 
 
 def given_split(

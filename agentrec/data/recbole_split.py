@@ -41,23 +41,16 @@ from agentrec.core.types import HeldOut, Histories, IntArray
 from agentrec.data.build import build_dataset, read_rows
 from agentrec.data.columns import Columns, find_column, need_column, to_columns
 from agentrec.data.dataset import Dataset
-from agentrec.data.given import given_split
+from agentrec.data.given import Benchmark, given_split
 from agentrec.data.read import Table
 from agentrec.data.recbole import read_atomic
-from agentrec.data.split import Part, Split
+from agentrec.data.split import Part
 
 Several = Literal["error", "first", "last"]
 SUFFIXES = ("train", "valid", "test")
 LISTS = "item_id_list"
 ORDER = "order"
 HELD: tuple[tuple[int, Part], ...] = ((1, "validation"), (2, "test"))
-
-
-class Benchmark(NamedTuple):
-    """A data set and the split it came with."""
-
-    dataset: Dataset
-    split: Split
 
 
 def load_recbole_split(

@@ -44,6 +44,9 @@ class Data:
     source: str = setting("shop", "shop, a known name, a folder or an interactions file")
     items: str | None = setting(None, "items table, where the source holds none")
     duplicates: Literal["error", "drop"] = setting("error", "what to do with repeated rows")
+    split: Literal["leave_one_out", "global_time", "tca4rec"] = setting(
+        "leave_one_out", "last item of every user, two cuts in time, or the one that TCA4Rec's files come with"
+    )
     min_user: int = setting(0, "k-core: interactions per user at least")
     min_item: int = setting(0, "k-core: interactions per item at least")
 

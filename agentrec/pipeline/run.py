@@ -21,9 +21,11 @@ from agentrec.core.protocols import Recommender
 from agentrec.core.provenance import code_hash
 from agentrec.core.types import Catalogue, Histories
 from agentrec.data.dataset import Dataset
+from agentrec.data.given import Benchmark
 from agentrec.data.kcore import k_core
 from agentrec.data.load import load_dataset
-from agentrec.data.split import Split, leave_one_out
+from agentrec.data.split import Split, global_time, leave_one_out
+from agentrec.data.tca4rec import load_tca4rec
 from agentrec.evaluation.ranking import evaluate
 from agentrec.evaluation.result import Result
 from agentrec.pipeline.collaborative import identity
@@ -57,6 +59,9 @@ class Outcome(NamedTuple):
     shown: Shown | None
 
 
+SPLITS = {"leave_one_out": leave_one_out, "global_time": global_time}
+
+
 @dataclass(frozen=True)
 class Run:
     """A recipe being run in a folder."""
@@ -83,14 +88,18 @@ class Run:
         file = self.out / STEPS
         return read_json(file) if file.is_file() else {}
 
-    def data(self) -> Dataset:
-        """Load, filter and keep the data set."""
+    def data(self) -> Benchmark:
+        """Load, filter, split and keep the data set."""
         want = self.recipe.data
-        dataset = load_dataset(want.source, items=want.items, duplicates=want.duplicates)
-        if want.min_user or want.min_item:
-            dataset = k_core(dataset, min_user=want.min_user, min_item=want.min_item)
-        self.step("data", dataset.fingerprint, dataset.save_pretrained)
-        return dataset
+        if want.split == "tca4rec":
+            loaded = load_tca4rec(want.source)
+        else:
+            dataset = load_dataset(want.source, items=want.items, duplicates=want.duplicates)
+            if want.min_user or want.min_item:
+                dataset = k_core(dataset, min_user=want.min_user, min_item=want.min_item)
+            loaded = Benchmark(dataset, SPLITS[want.split](dataset))
+        self.step("data", loaded.dataset.fingerprint, loaded.dataset.save_pretrained)
+        return loaded
 
     def sids(self, name: str, want: Sids, dataset: Dataset, split: Split) -> SIDVocabulary:
         """Fit or import semantic IDs; of the split, a fusion reads the training histories."""
@@ -180,8 +189,7 @@ def run_recipe(
     if not recipe.recommenders:
         raise ConfigError("the recipe names no recommender; expected at least one under `recommenders`")
     run = Run(recipe, Path(out), progress, say)
-    dataset = run.data()
-    split = leave_one_out(dataset)
+    dataset, split = run.data()
     named = {label: run.recommender(label, row, dataset, split) for label, row in recipe.recommenders.items()}
     say("evaluation: working")
     result = evaluate(named, split, seed=recipe.seed, progress=progress, **plain(recipe.evaluate))
