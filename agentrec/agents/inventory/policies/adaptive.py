@@ -1,0 +1,158 @@
+"""Adaptive base stock: learns demand, lead times and losses as it goes, and orders against projected shortage.
+
+Each period it draws scenarios: demand from a weighted bank of forecasters (`agentrec.agents.inventory.forecasts`), and
+arrivals of what is out from learned lead times and losses (`agentrec.agents.inventory.lead_times`). In each it plays
+the stock forward without a new order, and notes the demand that would be lost from the arrival of an order placed now.
+Extra units sell exactly that demand, and no other. So the q-th unit is worth ordering while
+
+    p (1 - loss) P(S >= q)  >=  h P(S < q),
+
+where S is the demand lost in the first k periods after arrival, k geometric: with probability ``loss`` per period the
+next order is lost, too, and cannot take this one's place. The order is a quantile of S. Without losses this is the
+myopic policy for lost sales (Morton, 1971), which orders so that the period of arrival has a service level of
+p / (p + h). It knows nothing of the end of the game.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import ndtri
+
+from agentrec.agents.inventory import forecasts
+from agentrec.agents.inventory.instances import Values
+from agentrec.agents.inventory.lead_times import learn_lead_times, longest
+from agentrec.agents.inventory.observation import WAITING, Observation
+from agentrec.core.config import setting
+from agentrec.core.rng import generator
+from agentrec.core.types import IntArray
+
+NEGLIGIBLE = 0.005  # probabilities below this are taken as 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """How it learns and how much it looks ahead."""
+
+    scenarios: int = setting(96, "futures per instance")
+    patience: int = setting(4, "periods after arrival in which a unit may still sell, where orders are lost")
+    trust: float = setting(0.9, "prior probability that the promised lead time is kept")
+    weight: float = setting(3.0, "how many orders that prior counts as")
+    forecasts: forecasts.Config = field(default_factory=forecasts.Config, metadata={"help": "weights of forecasters"})
+
+
+class Chances(NamedTuple):
+    """Fixed numbers that make scenarios: the same ones in every period, so that orders change only with what is seen.
+
+    ``expert`` (S,) and ``lag`` (periods, S) are evenly spread over (0, 1), ``noise`` (S, A) is normal.
+    """
+
+    expert: Values
+    noise: Values
+    lag: Values
+
+
+class Adaptive:
+    """Orders a quantile of the demand that would be lost otherwise, over scenarios of what was learned."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+
+    def order(self, observation: Observation) -> IntArray:
+        """Units to order now: (B,) int64; a function of the observation alone, instance by instance."""
+        orders, reach = np.zeros(len(observation), np.int64), longest(observation)
+        for last in np.unique(reach):  # those that look equally far ahead, so that none depends on the others
+            rows = np.flatnonzero(reach == last)
+            orders[rows] = self._order(observation.take(rows))
+        return orders
+
+    def _order(self, observation: Observation) -> IntArray:
+        leads = learn_lead_times(observation, self.config.trust, self.config.weight)
+        short = self._shortages(observation, leads)
+        leads = np.where(leads < NEGLIGIBLE, 0.0, leads)
+        loss = np.minimum(leads[:, -1], 0.9)
+        values, weights = _by_arrival(short, leads, loss, self.config.patience)
+        gain = observation.profit * (1 - loss)
+        quantiles = _weighted_quantile(values, weights, gain / (gain + observation.holding))
+        return np.asarray(np.rint(quantiles), np.int64)
+
+    def _shortages(self, observation: Observation, leads: Values) -> Values:
+        """Demand lost in each coming period without a new order: (B, S, A)."""
+        last = leads.shape[1] - 2
+        ahead = last + 1 + self.config.patience
+        chances = _chances(self.config.scenarios, ahead)
+        paths = _demand_paths(observation, chances, ahead, self.config.forecasts)
+        coming = _arrival_paths(observation, leads, chances)
+        stock = np.repeat(observation.on_hand[:, None].astype(np.float64), self.config.scenarios, axis=1)
+        for place in range(ahead):
+            if place <= last:
+                stock += coming[:, :, place]
+            left = stock - paths[:, :, place]
+            paths[:, :, place] = np.maximum(-left, 0.0)
+            stock = np.maximum(left, 0.0)
+        return paths
+
+
+def _demand_paths(observation: Observation, chances: Chances, ahead: int, config: forecasts.Config) -> Values:
+    """Scenarios of demand: (B, S, A). One forecaster makes a whole path, so that its error lasts."""
+    mixture = forecasts.forecast(observation.seen.astype(np.float64), ahead, config)
+    edges = np.cumsum(mixture.weights, axis=1)
+    chosen = (chances.expert[None, :, None] > edges[:, None, :-1]).sum(axis=2)
+    rows = np.arange(len(observation))[:, None]
+    noise = mixture.deviations[rows, chosen][:, :, None] * chances.noise
+    paths: Values = np.maximum(mixture.means[rows, chosen] + noise, 0.0)
+    return paths
+
+
+def _arrival_paths(observation: Observation, leads: Values, chances: Chances) -> Values:
+    """Scenarios of arrivals of what is out, in periods from now on: (B, S, K + 1)."""
+    last, period = leads.shape[1] - 2, observation.period
+    coming = np.zeros((len(observation), len(chances.expert), last + 1))
+    for placed in range(max(0, period - last), period):
+        out = np.where(observation.arrived[:, placed] == WAITING, observation.orders[:, placed], 0)
+        if not out.any():
+            continue
+        possible = leads[:, period - placed :]
+        edges = np.cumsum(possible, axis=1) / np.maximum(possible.sum(axis=1, keepdims=True), 1e-12)
+        lag = (chances.lag[placed % len(chances.lag)][None, :, None] > edges[:, None, :-1]).sum(axis=2)
+        for place in range(possible.shape[1] - 1):
+            coming[:, :, place] += np.where(lag == place, out[:, None], 0)
+    return coming
+
+
+def _by_arrival(short: Values, leads: Values, loss: Values, patience: int) -> tuple[Values, Values]:
+    """Demand lost in the first periods after each possible arrival, with its weight: two arrays (B, M)."""
+    lost = np.concatenate([np.zeros((*short.shape[:2], 1)), np.cumsum(short, axis=2)], axis=2)
+    values, weights = [], []
+    for lag in range(leads.shape[1] - 1):
+        if not leads[:, lag].any():
+            continue
+        for wait in range(patience if loss.any() else 1):
+            values.append(lost[:, :, lag + wait + 1] - lost[:, :, lag])
+            weights.append(np.repeat((leads[:, lag] * loss**wait)[:, None], short.shape[1], axis=1))
+    return np.concatenate(values, axis=1), np.concatenate(weights, axis=1)
+
+
+def _weighted_quantile(values: Values, weights: Values, share: Values) -> Values:
+    """The smallest value at which ``share`` of the weight of its row is reached: (B, M), (B, M), (B,) -> (B,)."""
+    order = np.argsort(values, axis=1)
+    mass = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    place = (mass < (share * mass[:, -1])[:, None]).sum(axis=1).clip(0, values.shape[1] - 1)
+    rows = np.arange(len(values))
+    found: Values = values[rows, order[rows, place]]
+    return found
+
+
+@lru_cache(maxsize=64)
+def _chances(scenarios: int, ahead: int) -> Chances:
+    rng = generator(0, "inventory scenarios")
+    even = (np.arange(scenarios) + 0.5) / scenarios
+    lag = np.stack([rng.permutation(even) for _ in range(64)])
+    noise = np.stack([ndtri(rng.permutation(even)) for _ in range(ahead)], axis=1)
+    return Chances(rng.permutation(even), noise, lag)
+
+
+METHOD = Adaptive
