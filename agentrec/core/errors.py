@@ -55,6 +55,10 @@ class TrainingWarning(AgentrecWarning):
     """Training does something a user may not expect."""
 
 
+class ServingWarning(AgentrecWarning):
+    """A service does something a user may not expect."""
+
+
 def require(module: str, extra: str) -> None:
     """Raise unless an optional library can be imported.
 

@@ -1,0 +1,115 @@
+"""``agentrec serve``: a trained generator answers over HTTP."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from agentrec.serving.service.settings import ServiceConfig
+
+
+def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes them by name
+    model: Annotated[Path, typer.Option(help="Folder of a trained generator.")],
+    data: Annotated[str, typer.Option(help="The data set it was trained on.")],
+    items: Annotated[str | None, typer.Option(help="Items table, if the data set holds none.")] = None,
+    sets: Annotated[Path | None, typer.Option(help="Folder of constraint sets to begin with.")] = None,
+    engine: Annotated[str, typer.Option(help="tree (in process), vllm (in process) or vllm-http.")] = "tree",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is reached from outside.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
+    num_beams: Annotated[int | None, typer.Option(help="Beam width; the model's own by default.", min=1)] = None,
+    max_requests: Annotated[int, typer.Option(help="Requests that run or wait at most.", min=1)] = 256,
+    deadline: Annotated[float, typer.Option(help="Seconds until a request is answered by 504.")] = 30.0,
+    drain: Annotated[float, typer.Option(help="Seconds that requests may take after SIGTERM.")] = 30.0,
+    page: Annotated[bool, typer.Option("--ui/--no-ui", help="Mount the page at /ui, where gradio is there.")] = True,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve recommendations over HTTP: items, constraint sets, search, health, figures, and a page to try it.
+
+    The API key, if you want one, comes from the environment variable AGENTREC_API_KEY. /docs shows the API. SIGTERM
+    drains: what runs is answered, then the process ends with code 0.
+
+    Examples:
+
+        agentrec serve --model runs/generator --data runs/data
+
+        agentrec serve --model runs/generator --data runs/data --sets runs/sets --port 9000 --no-ui
+
+        AGENTREC_API_KEY=secret agentrec serve --model runs/generator --data runs/data --host 0.0.0.0
+
+        curl -X POST http://127.0.0.1:8000/v1/recommendations -H 'content-type: application/json'
+        -d '{"user_id": "0", "n": 5}'
+    """
+    from agentrec.core.errors import ConfigError, require
+    from agentrec.serving.service.settings import ServiceConfig
+
+    for library in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
+        require(library, "serve")
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise ConfigError(f"log_level is {log_level!r}; expected debug, info, warning or error")
+    limits: dict[str, Any] = {"max_requests": max_requests, "deadline": deadline, "drain": drain}
+    config = ServiceConfig(host=host, port=port, **limits)
+    app, config = _app(config, str(model), data, items=items, sets=sets, engine=engine, num_beams=num_beams, page=page)
+    raise typer.Exit(_run(app, config, log_level))
+
+
+def _app(
+    config: ServiceConfig,
+    model: str,
+    data: str,
+    *,
+    items: str | None,
+    sets: Path | None,
+    engine: str,
+    num_beams: int | None,
+    page: bool,
+) -> tuple[FastAPI, ServiceConfig]:
+    """The application over a model and its data."""
+    from dataclasses import replace
+
+    from agentrec.data.load import load_dataset
+    from agentrec.serving.generative import GenerativeRecommender
+    from agentrec.serving.service.app import build_app
+    from agentrec.serving.service.engines import engine_builder, sets_of
+    from agentrec.serving.service.settings import KEY_VARIABLE
+    from agentrec.serving.service.shelf import Shelf
+
+    dataset = load_dataset(data, items=items)
+    recommender = GenerativeRecommender.load(model, catalogue=dataset.catalogue)
+    shelf = Shelf(dataset.catalogue, recommender.vocabulary, recommender.form, dataset.user_ids, dataset.histories())
+    beams = num_beams or recommender.num_beams
+    config = replace(config, num_beams=beams, max_beams=max(beams, config.max_beams))
+    build = engine_builder(engine, recommender, sets_of(recommender, sets))
+    key = os.environ.get(KEY_VARIABLE, "")
+    return build_app(shelf, build, config, key=key, mounts=_mounts(key) if page else ()), config
+
+
+def _mounts(key: str) -> tuple[Any, ...]:
+    """The page, where its library is installed."""
+    from importlib.util import find_spec
+
+    if find_spec("gradio") is None:
+        typer.echo("no page at /ui: gradio is not installed; install it with `pip install 'agentrec[ui]'`", err=True)
+        return ()
+    from functools import partial
+
+    from agentrec.ui.mount import mount_page
+
+    return (partial(mount_page, key=key),)
+
+
+def _run(app: FastAPI, config: ServiceConfig, log_level: str) -> int:
+    from agentrec.serving.service.server import run
+
+    found = {getattr(route, "path", "") for route in app.routes}
+
+    def say(url: str) -> None:
+        pages = ", ".join(f"{url}{path}" for path in ("/docs", "/ui") if path in found)
+        typer.echo(f"serving at {url} (pages: {pages}); stop it with Ctrl+C or SIGTERM", err=True)
+
+    return run(app, config, say=say, log_level=log_level)

@@ -1,0 +1,70 @@
+"""``/v1/constraints``: named sets of items, created, replaced and removed while requests run.
+
+A swap is acknowledged when every later request sees it, and no answer made under the old set is still on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+
+from agentrec.decoding.sets.sources import having
+from agentrec.serving.service.failures import failures
+from agentrec.serving.service.schemas import NamedSet, SetContent, SetList, SetSize
+from agentrec.serving.service.service import Parts, Service
+
+router = APIRouter(tags=["constraints"])
+
+Name = Annotated[str, Path(min_length=1, max_length=100, description="Letters, digits and `_ . : = /`.")]
+DELIVERY = 5.0  # seconds that older answers may take to be delivered
+
+
+@router.get("/v1/constraints", responses=failures(401))
+async def list_sets(service: Parts) -> SetList:
+    """All sets and how many items they hold; `all` is the whole catalogue and stays."""
+    return SetList(sets=[SetSize(name=name, items=items) for name, items in service.sets.sizes().items()])
+
+
+@router.post("/v1/constraints", responses=failures(401, 404, 409, 413, 422, 503))
+async def post_set(content: NamedSet, service: Parts) -> SetSize:
+    """Create a set, or replace it."""
+    return await _swap(content.name, content, service)
+
+
+@router.put("/v1/constraints/{name:path}", responses=failures(401, 404, 409, 413, 422, 503))
+async def put_set(name: Name, content: SetContent, service: Parts) -> SetSize:
+    """Create a set, or replace it."""
+    return await _swap(name, content, service)
+
+
+@router.delete("/v1/constraints/{name:path}", status_code=204, responses=failures(401, 404, 422, 503))
+async def remove_set(name: Name, service: Parts) -> None:
+    """Remove a set; requests under way that are held to it are answered by 404."""
+    service.sets.remove(name)
+    await _acknowledged(service)
+
+
+async def _swap(name: str, content: SetContent, service: Service) -> SetSize:
+    items = await asyncio.to_thread(_put, name, content, service)
+    await _acknowledged(service)
+    return SetSize(name=name, items=items)
+
+
+def _put(name: str, content: SetContent, service: Service) -> int:
+    """Build the set and swap it in; in a thread, because a large one takes milliseconds."""
+    chosen: Any
+    if content.column:
+        chosen = having(service.shelf.catalogue, content.column, content.values)
+    elif content.expression:
+        chosen = service.sets.get(content.expression)
+    else:
+        chosen = service.shelf.items(content.items)
+    return service.sets.put(name, chosen, may_be_empty=content.may_be_empty)
+
+
+async def _acknowledged(service: Service) -> None:
+    """Count a swap, and return when it may be acknowledged."""
+    service.metrics.swaps.inc()
+    await service.swaps.settle(DELIVERY)

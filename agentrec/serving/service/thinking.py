@@ -1,0 +1,28 @@
+"""Prompts of models that think before they answer: the same chat, with the template told to let them."""
+
+from __future__ import annotations
+
+from agentrec.core.errors import ConfigError
+from agentrec.core.types import IntArray
+from agentrec.prompts.forms import Form, InstructionForm
+
+
+def thinking_prompt(form: Form, history: IntArray) -> list[int]:
+    """Token ids behind which the model writes what it thinks.
+
+    Args:
+        form: of the model.
+        history: (k,) int64 item indexes.
+
+    Raises:
+        ConfigError: the model reads semantic IDs alone and cannot write text.
+    """
+    if not isinstance(form, InstructionForm):
+        raise ConfigError(
+            f"the model reads the {form.name} form, which has no words, so it cannot think; expected a model of the "
+            "instruction form, so ask with mode 'direct'"
+        )
+    encoded = form.tokenizer.apply_chat_template(
+        form.messages(history), add_generation_prompt=True, enable_thinking=True, tokenize=True, return_dict=True
+    )
+    return list(encoded["input_ids"])

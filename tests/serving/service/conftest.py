@@ -1,0 +1,108 @@
+"""A real service on loopback over a tiny random generator and the tree engine, and a way to start others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from agentrec.core.types import Catalogue, Histories
+from agentrec.decoding.sets.named import ConstraintSets
+from agentrec.prompts.forms import build_form
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.serving.engines.tree import TreeEngine
+from agentrec.serving.generative import GenerativeRecommender
+from agentrec.serving.service.app import build_app
+from agentrec.serving.service.server import Server, server_of
+from agentrec.serving.service.settings import ServiceConfig
+from agentrec.serving.service.shelf import Shelf
+from agentrec.testing.generators import random_codes, tiny_generator
+
+ITEMS, SIZES = 120, (8, 8, 8)
+KINDS = ("tent", "boots", "kettle", "掛け布団")
+
+
+@dataclass
+class Running:
+    """A server in a thread of its own."""
+
+    app: FastAPI
+    server: Server
+    thread: threading.Thread
+    url: str
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+
+def start(app: FastAPI, config: ServiceConfig | None = None) -> Running:
+    said: list[str] = []
+    server = server_of(app, config or ServiceConfig(port=0), said.append, log_level="error")
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until = time.monotonic() + 30
+    while not said:
+        assert thread.is_alive(), "the server ended before it listened"
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return Running(app, server, thread, said[0])
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    titles = tuple(f"{KINDS[item % len(KINDS)]} number {item}" for item in range(ITEMS))
+    kinds = tuple(KINDS[item % len(KINDS)] for item in range(ITEMS))
+    return Catalogue(tuple(f"i{item}" for item in range(ITEMS)), {"title": titles, "kind": kinds})
+
+
+@pytest.fixture(scope="session")
+def recommender(catalogue: Catalogue) -> GenerativeRecommender:
+    vocabulary = SIDVocabulary(random_codes(400, SIZES)[:ITEMS], SIZES, catalogue.ids)
+    model, tokenizer = tiny_generator(vocabulary)
+    tokens = vocabulary.item_token_ids(tokenizer)
+    form = build_form({"form": "sequence", "max_items": 20}, tokenizer, tokens, [], [])
+    return GenerativeRecommender(model, tokenizer, vocabulary, form)
+
+
+@pytest.fixture(scope="session")
+def shelf(catalogue: Catalogue, recommender: GenerativeRecommender) -> Shelf:
+    histories = Histories.from_lists([[1, 2, 3], [4], []], [0, 1, 2])
+    return Shelf(catalogue, recommender.vocabulary, recommender.form, ("anna", "böb", "new"), histories)
+
+
+@pytest.fixture
+def sets(recommender: GenerativeRecommender) -> ConstraintSets:
+    made = ConstraintSets(recommender.index)
+    made.put("even", range(0, ITEMS, 2))
+    made.put("odd", range(1, ITEMS, 2))
+    return made
+
+
+@pytest.fixture
+def launch(recommender: GenerativeRecommender, shelf: Shelf, sets: ConstraintSets) -> Iterator[Callable[..., Running]]:
+    """Start a service; it is stopped when the test ends."""
+    running: list[Running] = []
+
+    def one(config: ServiceConfig | None = None, build=None, **more) -> Running:
+        config = config or ServiceConfig(port=0)
+        app = build_app(shelf, build or (lambda: TreeEngine(recommender, sets)), config, **more)
+        running.append(start(app, config))
+        return running[-1]
+
+    yield one
+    for service in running:
+        service.stop()
+
+
+@pytest.fixture
+def client(launch: Callable[..., Running]) -> Iterator[httpx.Client]:
+    """A client of a service with the default settings."""
+    with httpx.Client(base_url=launch().url, timeout=30, trust_env=False) as opened:
+        yield opened
