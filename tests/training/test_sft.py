@@ -110,15 +110,23 @@ def command(tmp_path: Path) -> list[str]:
     VOCABULARY.save_pretrained(tmp_path / "sids")
     where = ["--data", str(tmp_path / "data"), "--sids", str(tmp_path / "sids")]
     size = ["--max_steps", "60", "--save_strategy", "steps", "--save_steps", "10", "--logging_steps", "1"]
-    return ["-m", "agentrec.training.sft", *where, *size]
+    return [*where, *size]
+
+
+METHODS = {
+    "sft": ["-m", "agentrec.training.sft"],
+    "tca4rec": ["-m", "agentrec.training.tca4rec", "--teacher", "transitions", "--alpha_schedule", "rise"],
+}
 
 
 def log_of(out: Path) -> list:
     return json.loads((out / "training_log.json").read_text())
 
 
-def test_a_killed_run_resumes_with_the_same_losses(tmp_path: Path, command: list[str]) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_killed_run_resumes_with_the_same_losses(tmp_path: Path, command: list[str], method: str) -> None:
     """SIGKILL in the middle of training; the same command again ends with the curve of an undisturbed run."""
+    command = [*METHODS[method], *command]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     batch = ["--per_device_train_batch_size", "8"]
     subprocess.run([sys.executable, *command, *batch, "--out", str(tmp_path / "whole")], check=True, **quiet)
@@ -147,7 +155,7 @@ def test_a_killed_run_resumes_with_the_same_losses(tmp_path: Path, command: list
 
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path, command: list[str]) -> None:
     """`accelerate launch` on two CPU processes (gloo): the same losses as one process, without dropout."""
-    common = [*command, "--dropout", "0", "--max_steps", "12", "--seed", "3"]
+    common = [*METHODS["sft"], *command, "--dropout", "0", "--max_steps", "12", "--seed", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     one = [*common, "--per_device_train_batch_size", "12", "--out", str(tmp_path / "one")]
     two = [*common, "--per_device_train_batch_size", "6", "--out", str(tmp_path / "two")]
