@@ -194,6 +194,13 @@ def _print_result(result: Result) -> None:
             text.append(f"\n{cell.interval}" if cell.interval else "", "dim")
         rows.append([name, *shown])
     _print_table(["system", *view.headline], rows)
+    if view.slices:
+        table = view.slices[0]
+        by_slice = [
+            [part.value, *(found[name].mean if name in found else "" for name in view.names)]
+            for part, found in table.rows
+        ]
+        _print_table([table.column, *view.names], by_slice, f"{table.metric} by {table.column}")
     if result.comparisons:
         _print_comparisons(result.comparisons, "pairwise, same units")
     for problem in result.problems:

@@ -32,6 +32,10 @@ from agentrec.evaluation.task import Metric
 FORMAT = 2
 RESULT, COSTS, SAMPLES = "result.json", "costs.json", "samples.json"
 PER_UNIT, UNITS = "per_unit.parquet", "units.parquet"
+ENTRIES = (
+    *("format", "created_at", "task", "question", "metrics", "systems"),
+    *("comparisons", "slices", "problems", "provenance"),
+)
 FILES = (RESULT, COSTS, SAMPLES, PER_UNIT, UNITS, "report.md", "report.html", "report.tex")
 
 
@@ -127,6 +131,7 @@ class Result:
         samples: a few units with what every system did.
         problems: sentences; a result with problems is no success.
         created_at: UTC time in ISO format.
+        digest: further entries of ``result.json``, under names of the task's own.
     """
 
     task: str
@@ -142,6 +147,7 @@ class Result:
     samples: tuple[Sample, ...] = ()
     problems: tuple[str, ...] = ()
     created_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    digest: JSON = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> dict[str, float]:
         """The metrics of one system, without intervals: ``result["popularity"]["ndcg@10"]``.
@@ -178,7 +184,7 @@ class Result:
 
     def to_json(self) -> JSON:
         """The content of ``result.json``."""
-        return {
+        return self.digest | {
             "format": FORMAT,
             "created_at": self.created_at,
             "task": self.task,
@@ -248,6 +254,7 @@ class Result:
                 samples=tuple(Sample(**sample) for sample in samples),
                 problems=tuple(content["problems"]),
                 created_at=content["created_at"],
+                digest={name: value for name, value in content.items() if name not in ENTRIES},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ArtefactError(f"{folder / RESULT} lacks or misspells a part ({error}); evaluate again") from error

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -158,6 +158,8 @@ def run_task(
     measured = measure_due(plan, wait=True, start=rank, progress=progress, say=say)
     known = {"task": {"name": plan.name, "config": plan.config}, "code": code_hash(), "resampling": asdict(resampling)}
     result = merge(plan.name, plan.task, measured, resampling=resampling, provenance=known)
+    if plan.task.digest is not None:
+        result = replace(result, digest=as_json(plan.task.digest(result)))
     return Outcome(result, result.save(folder))
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # tasks are listed without loading pandas
 
     from agentrec.core.types import JSON
     from agentrec.evaluation.measured import Measured
+    from agentrec.evaluation.result import Result
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -90,6 +91,7 @@ class Task:
         nested: seeds are drawn anew for every unit (a simulation); otherwise one seed is shared by all units of a
             system (a trained model), and intervals cover the choice of seeds too.
         facts: what results record beside settings and data.
+        digest: result -> further entries of ``result.json``, for a reader who expects them under names of their own.
     """
 
     question: str
@@ -102,6 +104,7 @@ class Task:
     slices: tuple[str, ...] = ()
     nested: bool = False
     facts: JSON = field(default_factory=dict)
+    digest: Callable[[Result], JSON] | None = None
 
     def __post_init__(self) -> None:
         if not self.systems:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import pairwise
-from pathlib import Path
 
 from agentrec.core.errors import DataError
 
@@ -65,25 +64,31 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def check_calendar(texts: Sequence[str], path: Path) -> None:
+def check_calendar(texts: Sequence[str], where: Sequence[str]) -> None:
     """Check that periods follow each other without gap: numbered ones by 1, dates by equal steps or by months.
+
+    Args:
+        texts: the periods.
+        where: what messages call the place of each, such as ``row 2 of sales.csv``.
 
     Raises:
         DataError: a period cannot be read, occurs twice, comes too early, or is missing.
     """
-    places = [_place(text, f"row {row} of {path}") for row, text in enumerate(texts, 2)]
+    places = [_place(text, place) for text, place in zip(texts, where, strict=True)]
     if len({type(place) for place in places}) > 1:
-        raise DataError(f"{path} mixes dates and period numbers; expected one kind, so write all rows alike")
-    for row, (before, after) in enumerate(pairwise(places), 3):
-        found = f"row {row} of {path} is of {texts[row - 2]}"
+        raise DataError(f"{where[0]} and others mix dates and period numbers; expected one kind, so write all alike")
+    for row, (before, after) in enumerate(pairwise(places), 1):
         if after == before:
             raise DataError(
-                f"{found} like the row before it; expected one row per period, so name the column of products "
-                "if the file mixes several, or add the rows up"
+                f"{where[row]} is of {texts[row]} like the row before it; expected one row per period, so if the file "
+                "mixes products, give it a column sku and choose one, else add the rows up"
             )
         if after < before:  # type: ignore[operator]
-            raise DataError(f"{found}, before row {row - 1}; expected rows in order of time, so sort the file")
-    _check_gaps(places, texts, path)
+            raise DataError(
+                f"{where[row]} is of {texts[row]}, which comes before {texts[row - 1]} above it; expected rows in "
+                "order of time, so sort the file"
+            )
+    _check_gaps(places, texts, where)
 
 
 def _place(text: str, where: str) -> int | date:
@@ -102,17 +107,19 @@ def _place(text: str, where: str) -> int | date:
     )
 
 
-def _check_gaps(places: Sequence[int | date], texts: Sequence[str], path: Path) -> None:
+def _check_gaps(places: Sequence[int | date], texts: Sequence[str], where: Sequence[str]) -> None:
     days = [place if isinstance(place, int) else place.toordinal() for place in places]
     steps = [after - before for before, after in pairwise(days)]
     if not steps:
         return
-    usual = 1 if isinstance(places[0], int) else min(steps)
-    longest = usual if usual < 28 else {28: 31, 29: 31, 30: 31, 31: 31}.get(usual, usual * 1.1)  # months, quarters
+    numbered = isinstance(places[0], int)
+    usual = 1 if numbered else min(steps)
+    longest = 31 if 28 <= usual <= 31 else int(usual * 1.1)  # months and quarters differ in length
     wrong = next((row for row, step in enumerate(steps) if step > longest), None)
     if wrong is not None:
+        unit = "periods" if numbered else "days"
         raise DataError(
-            f"{path} has nothing between {texts[wrong]} and {texts[wrong + 1]} (rows {wrong + 2} and {wrong + 3}), "
-            f"where other rows are {usual} apart; expected every period, so add the missing rows, with demand 0 if "
-            "nothing was asked for"
+            f"nothing stands between {texts[wrong]} and {texts[wrong + 1]} ({where[wrong + 1]}), {steps[wrong]} {unit} "
+            f"apart where others are {usual}; expected every period, so add the missing rows, with demand 0 if nothing "
+            "was asked for"
         )

@@ -133,7 +133,7 @@ def _trend(ages: Values, steps: Values, discount: float, damping: float) -> Valu
 
 def _season(length: int, steps: Values, season: int) -> Values:
     """Least squares on one wave of a known length, slightly shrunk."""
-    basis = _wave(np.arange(float(length)), season)
+    basis = _wave(np.arange(length, dtype=np.float64), season)
     solved = np.linalg.solve(basis.T @ basis + np.diag([1e-6, 0.5, 0.5]), basis.T)
     made: Values = (_wave(length - 1 + steps, season) @ solved).T
     return made

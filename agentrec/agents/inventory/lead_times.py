@@ -52,7 +52,8 @@ def seen_lags(observation: Observation) -> IntArray:
 
 def longest(observation: Observation) -> IntArray:
     """The longest lead time thought possible: (B,) int64, `BEYOND` periods over the promise and all that was seen."""
-    return np.maximum(observation.promised, seen_lags(observation).max(axis=1, initial=0)) + BEYOND
+    seen = seen_lags(observation).max(axis=1, initial=0)
+    return np.asarray(np.maximum(observation.promised, seen) + BEYOND, np.int64)
 
 
 def _prior(observation: Observation, last: int, trust: float) -> Values:
