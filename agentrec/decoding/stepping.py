@@ -154,6 +154,10 @@ class OutputStates:
         level = 0 if job.marker < 0 else kernels.TEXT
         self._state[slot] = [level, 0, 0, job.num_items, 0, job.max_text, job.marker]
 
+    def stop(self, slot: int) -> None:
+        """Let an output write its end token and nothing else."""
+        self._state[slot, kernels.LEVEL] = self.layout.num_levels
+
     def end(self, slot: int) -> None:
         """Empty a slot; it may be empty."""
         if self._jobs.pop(slot, None) is not None:

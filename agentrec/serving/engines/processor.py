@@ -1,0 +1,123 @@
+"""The class that vLLM is given by name to hold a generator to its items: ``--logits-processors`` of this `FOLLOWED`.
+
+It finds the items in the generator's folder, which is the model that vLLM serves unless the environment variable
+``AGENTREC_GENERATOR`` names another, and the named sets in the folder ``AGENTREC_SETS``. For one engine, vLLM's
+``--additional-config '{"agentrec": {"generator": ..., "sets": ..., "prompt_marker": ..., "prompt_constraint": ...}}'``
+says the same and more. The process that answers HTTP reads the environment only; without it, a request for a set that
+does not exist is accepted there, and ends without items.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from agentrec.core.artefact import local_folder
+from agentrec.core.config import from_mapping, setting
+from agentrec.core.errors import ConfigError
+from agentrec.core.files import MANIFEST
+from agentrec.decoding.vllm import ConstrainedProcessor
+from agentrec.models.generator import SIDS
+
+if TYPE_CHECKING:
+    from agentrec.decoding.asked import Served
+    from agentrec.decoding.sets.named import ConstraintSets
+
+FOLLOWED = "agentrec.serving.engines.processor:ItemsProcessor"
+GENERATOR, SETS = "AGENTREC_GENERATOR", "AGENTREC_SETS"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where items and sets lie."""
+
+    generator: str = setting("", "Folder of the generator; the model that is served by default.")
+    sets: str = setting("", "Folder of constraint sets, written by ConstraintSets.save; only 'all' by default.")
+    prompt_marker: str = setting("", "Text in a prompt behind which there are items, also without extra_args.")
+    prompt_constraint: str = setting("all", "The set of such prompts.")
+
+
+class ItemsProcessor(ConstrainedProcessor):
+    """Holds requests to the items of a generator's folder; does nothing for other models."""
+
+    opened: ClassVar[Served | None] = None  # by the engine of this process
+
+    @classmethod
+    def open(cls, vllm_config: Any | None) -> Served | None:
+        """See `ConstrainedProcessor`."""
+        if cls.served is not None:
+            return cls.served
+        if vllm_config is None:
+            return cls.opened or _open(Where(*(os.environ.get(name, "") for name in (GENERATOR, SETS))))
+        given = (vllm_config.additional_config or {}).get("agentrec", {})
+        if not isinstance(given, Mapping):
+            raise ConfigError(
+                f"additional_config has agentrec {given!r}; expected a mapping such as {{'sets': folder}}"
+            )
+        known = {"generator": os.environ.get(GENERATOR, ""), "sets": os.environ.get(SETS, ""), **given}
+        where = from_mapping(
+            Where, {"generator": vllm_config.model_config.model, **{k: v for k, v in known.items() if v}}
+        )
+        ItemsProcessor.opened = _open(where)
+        return ItemsProcessor.opened
+
+
+@cache
+def _open(where: Where) -> Served | None:
+    """The items of a folder; None where it is no generator of ours."""
+    if not where.generator or not (Path(where.generator) / SIDS / MANIFEST).is_file():
+        return None
+    return open_served(where)
+
+
+def open_served(where: Where, sets: ConstraintSets | None = None) -> Served:
+    """The items of a generator's folder, without its model.
+
+    Args:
+        where: the folders.
+        sets: over an index on the host, which take the place of the folder of sets.
+
+    Raises:
+        ArtefactError: the folder is no generator, or damaged.
+        ConfigError: the prompt marker is no text of its tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    from agentrec.decoding.asked import PromptForm, Served
+    from agentrec.decoding.index.csr import StaticIndex
+    from agentrec.decoding.sets.named import ConstraintSets
+    from agentrec.decoding.sets.watched import WatchedSets
+    from agentrec.decoding.stepping import TokenLayout
+    from agentrec.semantic_ids.vocabulary import SIDVocabulary
+
+    folder = local_folder(where.generator)
+    vocabulary = SIDVocabulary.from_pretrained(folder / SIDS)
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    index = StaticIndex.build(vocabulary.codes, vocabulary.level_sizes) if sets is None else sets.index
+    layout = TokenLayout(index, tuple(vocabulary.token_ids(tokenizer)), ends_of(folder, tokenizer))
+    known = tokenizer.get_vocab()
+    current = WatchedSets(where.sets, index) if where.sets else _always(sets or ConstraintSets(index))
+    form = None
+    if where.prompt_marker:
+        marker = tuple(tokenizer.encode(where.prompt_marker, add_special_tokens=False))
+        form = PromptForm(marker, where.prompt_constraint)
+    return Served(layout, current, known.get, form)
+
+
+def _always(sets: ConstraintSets) -> Callable[[], ConstraintSets]:
+    return lambda: sets
+
+
+def ends_of(folder: Path, tokenizer: Any) -> tuple[int, ...]:
+    """The tokens that end an output: the tokenizer's, and those of the folder's generation config."""
+    from transformers import GenerationConfig
+
+    ends = [tokenizer.eos_token_id]
+    if (folder / "generation_config.json").is_file():
+        given = GenerationConfig.from_pretrained(str(folder), local_files_only=True).eos_token_id
+        ends += given if isinstance(given, list) else [given]
+    return tuple(dict.fromkeys(end for end in ends if end is not None))
