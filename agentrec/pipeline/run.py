@@ -155,6 +155,14 @@ class Run:
         from agentrec.training.tca4rec import Alignment, train_tca4rec
 
         row = self.recipe.recommenders[method.teacher]
+        if method.tca4rec.get("folds"):  # trained once per fold, so that no trained folder can serve
+            if row.model or row.training:
+                raise ConfigError(
+                    f"the teacher {method.teacher!r} has settings of its own, and folds are asked for; expected a row "
+                    "without settings, since folds train a method with its defaults"
+                )
+            alignment = from_mapping(Alignment, {**method.tca4rec, "teacher": row.method})
+            return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), row.method]
         teacher = self._cf(method.teacher, row, split)
         alignment = from_mapping(Alignment, {**method.tca4rec, "teacher": str(teacher)})
         return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), self._done()[method.teacher]]

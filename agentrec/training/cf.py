@@ -18,6 +18,7 @@ from agentrec.core.provenance import versions
 from agentrec.core.registry import Registry
 from agentrec.data.split import Split
 
+VALIDATED = "validation_ndcg@10"  # in the provenance: one number per epoch
 FIRST = (
     "epochs",
     "patience",
@@ -84,6 +85,7 @@ def train_cf(
     if model and not hasattr(module, "Config"):
         raise ConfigError(f"model {name!r} has no settings, and {', '.join(model)} was given; remove it")
     settings = model_settings(name, model)
+    rounds: dict[str, Any] = {}
     if hasattr(module.METHOD, "fit"):
         trained = module.METHOD.fit(split.train, split.num_items, *settings)
     else:
@@ -91,9 +93,10 @@ def train_cf(
         from agentrec.training.descent import descend
 
         trained = module.METHOD.build(split.num_items, *settings, seed=config.seed)
-        descend(trained, split.train, split.reveal("validation"), config, progress=progress)
+        seen = descend(trained, split.train, split.reveal("validation"), config, progress=progress)
+        rounds = {VALIDATED: seen.ndcgs}
     made_from = {"split": split.fingerprint, "seed": config.seed, "training": config.chosen(), "versions": versions()}
-    return trained.stamp(made_from)  # type: ignore[no-any-return]
+    return trained.stamp({**made_from, **rounds})  # type: ignore[no-any-return]
 
 
 def model_settings(name: str, values: Mapping[str, Any] | None) -> list[Any]:
