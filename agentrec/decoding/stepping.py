@@ -236,7 +236,7 @@ class OutputStates:
             for slot, job in self._jobs.items():
                 known = found.get(id(job.allowed))
                 if known is None:
-                    known = found[id(job.allowed)] = (tuple(part.numpy() for part in job.allowed.bits), set())
+                    known = found[id(job.allowed)] = (tuple(part.cpu().numpy() for part in job.allowed.bits), set())
                 known[1].add(slot)
             self._groups = list(found.values())
         return self._groups

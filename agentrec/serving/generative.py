@@ -168,7 +168,7 @@ class GenerativeRecommender(Artefact):
         ids, mask = pad_left(prompts, self.tokenizer.pad_token_id)
         self.usage["prompt_tokens"] += sum(map(len, prompts))
         self.usage["beam_tokens"] += len(prompts) * num_beams * self.vocabulary.num_levels
-        with self._precision():
+        with self.precision():
             found = beam_search(
                 self.model,
                 torch.from_numpy(ids).to(self.device),
@@ -181,7 +181,8 @@ class GenerativeRecommender(Artefact):
             )
         return Recommendations(found.items.cpu().numpy(), found.scores.cpu().numpy())
 
-    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+    def precision(self) -> contextlib.AbstractContextManager[Any]:
+        """The context in which the model is to run."""
         return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -13,6 +13,7 @@ from agentrec.core.errors import ConfigError, EmptySetError
 from agentrec.core.protocols import Walkable
 from agentrec.decoding.sets.named import ALL, ConstraintSets
 from agentrec.serving.engines.protocol import BeamRequest, TextRequest
+from agentrec.serving.engines.text import room_of
 from agentrec.serving.generative import widened
 
 MOST_WIDENED = 512  # beams; where striking out would need more, the set itself is cut
@@ -47,7 +48,7 @@ class Limits:
         if isinstance(request, BeamRequest):
             output, beams = self.num_levels, request.num_beams
         else:
-            output, beams = request.max_tokens + 1 + request.num_items * self.num_levels, 1
+            output, beams = room_of(request, self.num_levels), 1
         if len(prompt) + output > self.max_length:
             raise ConfigError(
                 f"the prompt has {len(prompt)} tokens and the output up to {output}; expected at most "

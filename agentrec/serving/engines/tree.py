@@ -23,9 +23,18 @@ from agentrec.core.types import PAD, IntArray
 from agentrec.decoding.search.plan import BeamPlan, LoadPolicy
 from agentrec.decoding.sets.mixed import PerRow
 from agentrec.decoding.sets.named import ConstraintSets
+from agentrec.decoding.stepping import TokenLayout
 from agentrec.serving.engines.batching import Budget, choose
 from agentrec.serving.engines.plan import Limits, Plan, plan_beam
-from agentrec.serving.engines.protocol import BeamRequest, BeamResult, EngineBusyError, EngineDeadError
+from agentrec.serving.engines.protocol import (
+    BeamRequest,
+    BeamResult,
+    EngineBusyError,
+    EngineDeadError,
+    TextRequest,
+    TextResult,
+)
+from agentrec.serving.engines.text import TextBatch, TextPlan, plan_text
 from agentrec.serving.generative import GenerativeRecommender
 
 
@@ -37,13 +46,14 @@ class TreeConfig:
     max_rows: int = setting(1024, "Beam rows of one batch; a single request may have more.")
     max_tokens: int = setting(16384, "Padded prompt and beam tokens of one batch.")
     max_beams: int = setting(1024, "The widest beam that may be asked for.")
+    max_texts: int = setting(64, "Texts that are written at a time; one batch has at most a quarter of them.")
 
 
 @dataclass(eq=False)
 class Waiting:
     """A request and who waits for its answer."""
 
-    plan: Plan
+    plan: Plan | TextPlan
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any] = field(repr=False)
 
@@ -92,6 +102,9 @@ class TreeEngine:
         self._load = load
         self._wake = threading.Condition()
         self._beams: deque[Waiting] = deque()
+        self._texts: deque[Waiting] = deque()
+        self._writing: list[tuple[TextBatch, list[Waiting]]] = []
+        self._layout = layout_of(recommender)
         self._closing = False
         self._thread: threading.Thread | None = None
         self._running: list[Waiting] = []
@@ -112,20 +125,30 @@ class TreeEngine:
         plan = plan_beam(request, self.sets)
         if plan.constraint is None:
             return BeamResult(np.zeros(0, np.int64), np.zeros(0, np.float32), len(plan.prompt), 0)
+        found: BeamResult = await self._wait(plan, self._beams)
+        return found
+
+    async def generate(self, request: TextRequest) -> TextResult:
+        """See `Engine`."""
+        self.limits.check(request)
+        plan = plan_text(request, self.sets, self.recommender.tokenizer)
+        found: TextResult = await self._wait(plan, self._texts)
+        return found
+
+    async def _wait(self, plan: Plan | TextPlan, queue: deque[Waiting]) -> Any:
         loop = asyncio.get_running_loop()
         waiting = Waiting(plan, loop, loop.create_future())
         with self._wake:
             self._check_open()
-            if len(self._beams) >= self.config.max_waiting:
+            if len(queue) >= self.config.max_waiting:
                 raise EngineBusyError(
-                    f"{len(self._beams)} requests wait already; expected fewer than {self.config.max_waiting}, so try "
-                    "again in a moment"
+                    f"{len(queue)} requests wait already; expected fewer than {self.config.max_waiting}, so try again "
+                    "in a moment"
                 )
-            self._beams.append(waiting)
+            queue.append(waiting)
             self._counts["requests"] += 1
             self._wake.notify()
-        found: BeamResult = await waiting.future
-        return found
+        return await waiting.future
 
     def _check_open(self) -> None:
         if self._closing or self._thread is None or not self._thread.is_alive():
@@ -135,12 +158,12 @@ class TreeEngine:
 
     def stats(self) -> dict[str, float]:
         """See `Engine`; ``cancelled`` counts requests that were taken back, ``load_factor`` scales widths now."""
-        running = self._running
+        running, texts = self._running, sum(len(rows) for _, rows in self._writing)
         return {
             **self._counts,
-            "waiting": len(self._beams),
-            "running": len(running),
-            "beam_rows": sum(waiting.plan.width for waiting in running),
+            "waiting": len(self._beams) + len(self._texts),
+            "running": len(running) + texts,
+            "beam_rows": sum(waiting.plan.width for waiting in running if isinstance(waiting.plan, Plan)) + texts,
             "load_factor": self._factor,
             "alive": float(self._thread is not None and self._thread.is_alive() and not self._closing),
         }
@@ -154,23 +177,75 @@ class TreeEngine:
             await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
-        """What the thread does: batch after batch, until it is told to stop and nothing waits."""
+        """What the thread does until it is told to stop and nothing waits: a batch of beams, a token of every text."""
         try:
             while True:
                 with self._wake:
-                    while not self._beams and not self._closing:
+                    while not (self._beams or self._texts or self._writing or self._closing):
                         self._wake.wait()
-                    batch = self._next_batch()
-                if not batch and self._closing:
-                    return
-                self._running = batch
-                self._answer(batch)
+                    if not (self._beams or self._texts or self._writing):
+                        return
+                    self._running = self._next_batch()
+                    texts = self._next_texts()
+                self._answer(self._running)
                 self._running = []
+                with self.recommender.precision():
+                    self._begin(texts)
+                    self._write()
         except BaseException as error:  # whatever it is, nobody may wait for ever
             dead = EngineDeadError(f"the tree engine stopped ({type(error).__name__}: {error}); start another")
-            for waiting in [*self._running, *self._beams]:
+            writing = [waiting for _, rows in self._writing for waiting in rows]
+            for waiting in [*self._running, *writing, *self._beams, *self._texts]:
                 waiting.answer(dead)
             raise
+
+    def _next_texts(self) -> list[Waiting]:
+        """Take texts out of the queue that can be begun now; the lock is held."""
+        room = self.config.max_texts - sum(len(rows) for _, rows in self._writing)
+        taken: list[Waiting] = []
+        while self._texts and len(taken) < min(room, max(1, self.config.max_texts // 4)):
+            waiting = self._texts.popleft()
+            if waiting.future.done():
+                self._counts["cancelled"] += 1
+            else:
+                taken.append(waiting)
+        return taken
+
+    def _begin(self, texts: list[Waiting]) -> None:
+        """Read the prompts of texts; where that fails, those of each alone."""
+        if not texts:
+            return
+        plans = [waiting.plan for waiting in texts]
+        recommender = self.recommender
+        try:
+            batch = TextBatch(recommender.model, recommender.tokenizer, self._layout, plans)  # type: ignore[arg-type]
+        except Exception as error:
+            if len(texts) == 1:
+                texts[0].answer(error)
+            else:
+                for waiting in texts:
+                    self._begin([waiting])
+            return
+        self._counts["prompt_tokens"] += sum(len(waiting.plan.request.prompt) for waiting in texts)  # type: ignore[union-attr]
+        self._writing.append((batch, texts))
+
+    def _write(self) -> None:
+        """One token of every text."""
+        for batch, rows in self._writing:
+            for row, waiting in enumerate(rows):
+                if waiting.future.done():
+                    batch.drop(row)
+            try:
+                ended = batch.step() if not batch.is_over else []
+                results: dict[int, Any] = {row: batch.result(row) for row in ended}
+                self._counts["batches"] += 1
+            except Exception as error:
+                results = dict.fromkeys(range(len(rows)), error)
+                for row in results:
+                    batch.drop(row)
+            for row, result in results.items():
+                rows[row].answer(result)
+        self._writing = [(batch, rows) for batch, rows in self._writing if not batch.is_over]
 
     def _next_batch(self) -> list[Waiting]:
         """Take a batch out of the queue, without those that nobody waits for; the lock is held."""
@@ -181,7 +256,8 @@ class TreeEngine:
             return []
         self._factor = 1.0 if self._load is None else self._load(len(kept) / self.config.max_waiting)
         budget = Budget(self.config.max_rows, self.config.max_tokens)
-        lengths, widths = [len(waiting.plan.prompt) for waiting in kept], [waiting.plan.width for waiting in kept]
+        plans: list[Any] = [waiting.plan for waiting in kept]
+        lengths, widths = [len(plan.prompt) for plan in plans], [plan.width for plan in plans]
         chosen = choose(lengths, widths, self.limits.num_levels, budget)
         taken = set(chosen)
         self._beams.extend(waiting for place, waiting in enumerate(kept) if place not in taken)
@@ -192,7 +268,7 @@ class TreeEngine:
         if not batch:
             return
         try:
-            results: list[Any] = self._search([waiting.plan for waiting in batch])
+            results: list[Any] = self._search([waiting.plan for waiting in batch])  # type: ignore[misc]
         except Exception as error:
             if len(batch) > 1:
                 for waiting in batch:
@@ -240,5 +316,18 @@ def sets_of(recommender: GenerativeRecommender) -> ConstraintSets:
 def limits_of(recommender: GenerativeRecommender, max_beams: int) -> Limits:
     """What the recommender's model can take."""
     config = recommender.model.config
-    longest = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1 << 20)
+    longest = int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1 << 20))
     return Limits(config.vocab_size, longest, recommender.vocabulary.num_levels, max_beams)
+
+
+def layout_of(recommender: GenerativeRecommender) -> TokenLayout:
+    """The recommender's items as its model writes them, on the host."""
+    token_ids = tuple(recommender.vocabulary.token_ids(recommender.tokenizer))
+    return TokenLayout(recommender.index.to("cpu"), token_ids, ends_of(recommender))
+
+
+def ends_of(recommender: GenerativeRecommender) -> tuple[int, ...]:
+    """The tokens that end an output: the tokenizer's, and those of the model's generation config."""
+    given = getattr(recommender.model.generation_config, "eos_token_id", None)
+    ends = [recommender.tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])]
+    return tuple(dict.fromkeys(end for end in ends if end is not None))
