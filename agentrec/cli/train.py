@@ -85,7 +85,7 @@ def train_cf(  # noqa: PLR0917 - one parameter per option; typer passes them by 
 
 
 @app.command("optimizers")
-def compare_optimizers(
+def compare_optimizers(  # noqa: PLR0917 - one parameter per option; typer passes them by name
     recommender: Annotated[str, typer.Argument(help="A recommender of a recipe: muon_scientific:sasrec.")],
     out: Annotated[Path, typer.Option(help="Folder of all runs; those that lie there are kept.")],
     seeds: Annotated[str, typer.Option(help="How many seeds (3), or which (0,1,5); the first one tunes.")] = "3",

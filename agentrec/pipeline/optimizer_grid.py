@@ -22,9 +22,8 @@ import numpy as np
 from agentrec.core.artefact import read_manifest
 from agentrec.core.errors import ConfigError
 from agentrec.core.files import read_json, whole_file
-from agentrec.core.types import FloatArray
 from agentrec.data.given import Benchmark
-from agentrec.evaluation.statistics import compare_paired
+from agentrec.evaluation.statistics import Values, compare_paired
 from agentrec.metrics.ranking import ndcg, target_ranks
 from agentrec.pipeline.recipe import GENERATIVE, Chosen, Method
 from agentrec.pipeline.run import Run
@@ -140,11 +139,11 @@ class Grid:
         steps = math.ceil(rows / provenance["training"]["batch_size"])
         return Curve(tuple(steps * (epoch + 1) for epoch in range(len(ndcgs))), ndcgs)
 
-    def _test(self, data: Benchmark, optimizer: str, rate: float, seeds: Sequence[int]) -> FloatArray:
+    def _test(self, data: Benchmark, optimizer: str, rate: float, seeds: Sequence[int]) -> Values:
         """NDCG@10 on the test part: (seeds, users)."""
         held = data.split.reveal("test")
         lists = (self._open(data, optimizer, rate, seed).recommend(held.histories, DEPTH) for seed in seeds)
-        return np.stack([ndcg(target_ranks(ranked.items, held.targets), DEPTH) for ranked in lists])
+        return np.stack([ndcg(target_ranks(ranked.items, held.targets), DEPTH) for ranked in lists]).astype(np.float64)
 
     def _open(self, data: Benchmark, optimizer: str, rate: float, seed: int) -> Any:
         recipe = replace(self.chosen.recipe, seed=seed)
