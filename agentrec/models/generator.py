@@ -48,6 +48,7 @@ def save_generator(
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
     log: Sequence[Mapping[str, Any]] = (),
+    weights: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the folder.
 
@@ -59,9 +60,10 @@ def save_generator(
         config: the form's settings.
         provenance: data and semantic-ID hashes, settings, seed, versions.
         log: of training, one mapping per logging step.
+        weights: name -> tensor, where the model's own are spread over processes.
     """
     with whole_folder(folder) as temporary:
-        write_generator(temporary, model, tokenizer, vocabulary, config=config, provenance=provenance)
+        write_generator(temporary, model, tokenizer, vocabulary, config=config, provenance=provenance, weights=weights)
         write_json(temporary / LOG, [dict(entry) for entry in log])
 
 
@@ -73,10 +75,11 @@ def write_generator(
     *,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    weights: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the parts into an existing folder."""
     with no_bars(), writing_weights(folder):
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=weights)
         tokenizer.save_pretrained(folder)
     vocabulary.save_pretrained(folder / SIDS)
     names = {"module": "agentrec.serving.generative", "name": "GenerativeRecommender"}

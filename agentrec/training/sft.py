@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from accelerate.utils import DistributedType
 from datasets import Dataset as Rows
 from transformers import PrinterCallback, ProgressCallback
 from trl import SFTConfig, SFTTrainer, TrlParser
@@ -206,6 +207,7 @@ def run_trainer(
     with writing_weights(args.output_dir):
         trainer.train(resume_from_checkpoint=start)
     log = loss_log(trainer.state.log_history)
+    weights = gathered(trainer)
     if trainer.is_world_process_zero():
         for hook in hooks:
             hook.remove()
@@ -218,10 +220,29 @@ def run_trainer(
             config={"form": form.settings(), "num_beams": config.num_beams, "bf16": bool(args.bf16)},
             provenance={**made_from, "seed": args.seed, "versions": versions()},
             log=log + (watch.rounds if watch is not None else []),
+            weights=weights,
         )
         shutil.rmtree(args.output_dir, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return log
+
+
+def gathered(trainer: SIDTrainer) -> Mapping[str, torch.Tensor] | None:
+    """All weights on the first process where FSDP or DeepSpeed spread them out; every process must ask.
+
+    Raises:
+        ConfigError: adapters are spread out, which cannot be merged.
+    """
+    accelerator = trainer.accelerator
+    if accelerator.distributed_type not in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        return None
+    if hasattr(accelerator.unwrap_model(trainer.model), "merge_and_unload"):
+        raise ConfigError(
+            f"lora_rank with {accelerator.distributed_type.value} is not supported, since adapters that are spread "
+            "over processes cannot be merged; use --multi_gpu, or lora_rank 0"
+        )
+    found: Mapping[str, torch.Tensor] = accelerator.get_state_dict(trainer.model)
+    return found
 
 
 def prepare_generator(config: Config, vocabulary: SIDVocabulary, catalogue: Catalogue, *, seed: int) -> Generator:

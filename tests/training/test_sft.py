@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import DistributedType
 
 from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError
 from agentrec.core.types import Histories
@@ -185,3 +187,18 @@ def test_pretrained_models_get_their_own_defaults(spelling: list[str], monkeypat
     assert seen["rate"] == SCRATCH["learning_rate"]
     with pytest.raises(ConfigError, match="no_such_flag"):
         sft.main([*where, "--no_such_flag", "1"])
+
+
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
+def test_weights_spread_over_processes_are_gathered_and_adapters_refused(kind: DistributedType) -> None:
+    """The decision only: no GPU is at hand to spread anything."""
+    whole = {"w": torch.ones(2)}
+
+    def trainer(model: object, kind: DistributedType) -> object:
+        parts = {"distributed_type": kind, "unwrap_model": lambda model: model, "get_state_dict": lambda model: whole}
+        return SimpleNamespace(accelerator=SimpleNamespace(**parts), model=model)
+
+    assert sft.gathered(trainer(object(), DistributedType.MULTI_GPU)) is None
+    assert sft.gathered(trainer(object(), kind)) is whole
+    with pytest.raises(ConfigError, match="cannot be merged; use --multi_gpu, or lora_rank 0"):
+        sft.gathered(trainer(SimpleNamespace(merge_and_unload=None), kind))
