@@ -2,7 +2,7 @@
 the sets of now.
 
 A request keeps the set it began with while it runs. When it is answered its items are looked up in the set as it is by
-then; if one has left it, the engine is asked once more, and what is still outside is left out.
+then; if one has left it, the engine is asked again, and what is outside after a few times is left out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from agentrec.serving.service.shelf import Shelf
 from agentrec.serving.service.supervisor import Supervisor
 from agentrec.serving.service.thinking import thinking_prompt
 
-TRIES = 2  # searches of a request whose set was swapped meanwhile
+TRIES = 5  # searches of a request whose set is swapped again and again meanwhile
 
 Mask = NDArray[np.bool_]
 

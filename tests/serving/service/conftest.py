@@ -77,21 +77,18 @@ def shelf(catalogue: Catalogue, recommender: GenerativeRecommender) -> Shelf:
     return Shelf(catalogue, recommender.vocabulary, recommender.form, ("anna", "böb", "new"), histories)
 
 
-@pytest.fixture
-def sets(recommender: GenerativeRecommender) -> ConstraintSets:
+def new_sets(recommender: GenerativeRecommender) -> ConstraintSets:
     made = ConstraintSets(recommender.index)
     made.put("even", range(0, ITEMS, 2))
     made.put("odd", range(1, ITEMS, 2))
     return made
 
 
-@pytest.fixture
-def launch(recommender: GenerativeRecommender, shelf: Shelf, sets: ConstraintSets) -> Iterator[Callable[..., Running]]:
-    """Start a service; it is stopped when the test ends."""
+def launcher(recommender: GenerativeRecommender, shelf: Shelf) -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
     def one(config: ServiceConfig | None = None, build=None, **more) -> Running:
-        config = config or ServiceConfig(port=0)
+        config, sets = config or ServiceConfig(port=0), new_sets(recommender)
         app = build_app(shelf, build or (lambda: TreeEngine(recommender, sets)), config, **more)
         running.append(start(app, config))
         return running[-1]
@@ -99,6 +96,18 @@ def launch(recommender: GenerativeRecommender, shelf: Shelf, sets: ConstraintSet
     yield one
     for service in running:
         service.stop()
+
+
+@pytest.fixture
+def launch(recommender: GenerativeRecommender, shelf: Shelf) -> Iterator[Callable[..., Running]]:
+    """Start a service; it is stopped when the test ends."""
+    yield from launcher(recommender, shelf)
+
+
+@pytest.fixture(scope="module")
+def shared(recommender: GenerativeRecommender, shelf: Shelf) -> Iterator[Callable[..., Running]]:
+    """Start a service; it is stopped when the module ends."""
+    yield from launcher(recommender, shelf)
 
 
 @pytest.fixture
