@@ -10,6 +10,7 @@ multi_task      rows of ten tasks for fine-tuning, from histories to token ids a
                 byte-level BPE trained on those texts and the prompts. Tokenising, the check against prompts tokenised
                 whole and the table of `datasets` count; training the tokenizer does not. Best of `--repeats`, in
                 seconds of the one thread's processor time, which on an idle machine are seconds.
+sequence_form   tokens per second of the sequence form against TRL's packing; see bench_packing.py.
 soft_labels     what the soft labels of TCA4Rec add to a step; see bench_soft_labels.py.
 """
 
@@ -88,8 +89,15 @@ def soft_labels(options: argparse.Namespace) -> dict[str, Any]:
     return measure(steps=4 * options.repeats)
 
 
+def sequence_form(options: argparse.Namespace) -> dict[str, Any]:
+    from bench_packing import measure
+
+    return measure(invented(ITEMS, USERS)[1], ITEMS, steps=10 * options.repeats, turns=options.repeats)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "multi_task": multi_task,
+    "sequence_form": sequence_form,
     "soft_labels": soft_labels,
 }
 
