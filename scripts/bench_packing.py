@@ -3,8 +3,8 @@
 The same histories, model and optimiser. Ours: one history per row, rows of similar length in a batch, padded to the
 longest. TRL's: histories joined end to end and cut into blocks (``packing_strategy="wrapped"``, the one that needs no
 flash attention, in which a history may see the one before it in its block), as many blocks per step as hold the tokens
-of one of our batches. Real tokens over seconds of all steps but the first two, runs in turns, the median over turns. TRL's trainer also counts
-entropy and accuracy of tokens, as it does for everybody.
+of one of our batches. Real tokens over seconds of all steps but the first two, runs in turns, the median over turns.
+TRL's trainer also counts entropy and accuracy of tokens, as it does for everybody.
 """
 
 from __future__ import annotations
