@@ -55,7 +55,7 @@ class Observed:
                 told = f"the service met an error that was not foreseen; report it with the request id {name}"
                 await failure(500, told)(scope, receive, noting)
         finally:
-            self.swaps.end(scope)
+            self.swaps.release(scope)
             self._note(scope, name, status, time.perf_counter() - began)
 
     def _note(self, scope: Scope, name: str, status: int, seconds: float) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,16 @@ class Found:
     generated_tokens: int
 
 
+class Sending(Protocol):
+    """An answer on its way; see `agentrec.serving.service.swaps`."""
+
+    def claim(self) -> None:
+        """It is held against the sets now, and sent if it passes."""
+
+    def release(self) -> None:
+        """It did not pass."""
+
+
 class Recommending:
     """Answers requests.
 
@@ -80,13 +91,13 @@ class Recommending:
         return self.supervisor.engine.sets
 
     async def answer(
-        self, request: DirectRequest | ThinkRequest, claim: Callable[[], None]
+        self, request: DirectRequest | ThinkRequest, sending: Sending
     ) -> tuple[RecommendationResponse, int]:
         """Answer one request.
 
         Args:
             request: checked for its form.
-            claim: called right before the items are held against the sets for the last time.
+            sending: is told that an answer is held against the sets and sent if it passes.
 
         Returns:
             The answer, and how many items were left out because a set was swapped.
@@ -104,13 +115,8 @@ class Recommending:
             excluded = np.concatenate([excluded, history])
         ask = self._asking(request, history, np.unique(excluded))
         asked = time.perf_counter()
-        for _ in range(TRIES):
-            found = await self.supervisor.ask(ask)
-            if inside(self.sets, request.constraint, found.items).all():
-                break
+        found, keep = await self._held(ask, request.constraint, sending)
         engine_ms = 1000 * (time.perf_counter() - asked)
-        claim()
-        keep = inside(self.sets, request.constraint, found.items)
         return RecommendationResponse(
             items=self._items(found, keep, history, request),
             constraint=request.constraint or ALL,
@@ -119,6 +125,17 @@ class Recommending:
             timings=Timings(engine_ms=engine_ms, total_ms=1000 * (time.perf_counter() - began)),
             usage=Usage(prompt_tokens=found.prompt_tokens, generated_tokens=found.generated_tokens),
         ), int((~keep).sum())
+
+    async def _held(self, ask: Callable[[], Awaitable[Found]], constraint: str, sending: Sending) -> tuple[Found, Mask]:
+        """What the engine finds, and which of its items are in the set now, from the claim on."""
+        for left in reversed(range(TRIES)):
+            found = await self.supervisor.ask(ask)
+            sending.claim()
+            keep = inside(self.sets, constraint, found.items)
+            if keep.all() or not left:
+                break
+            sending.release()
+        return found, keep
 
     def _check(self, request: DirectRequest | ThinkRequest) -> None:
         config = self.config

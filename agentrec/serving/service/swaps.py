@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 from agentrec.core.errors import AgentrecError
@@ -19,6 +20,27 @@ TICKETS = "agentrec.tickets"
 
 class UndeliveredError(AgentrecError):
     """A set is swapped, and a client has not yet taken an answer made under the old one."""
+
+
+@dataclass(frozen=True)
+class OneAnswer:
+    """The answer to one request, as those see it who know nothing of HTTP.
+
+    Attributes:
+        swaps: all answers on their way.
+        scope: of the request.
+    """
+
+    swaps: Swaps
+    scope: Scope
+
+    def claim(self) -> None:
+        """See `Swaps.claim`."""
+        self.swaps.claim(self.scope)
+
+    def release(self) -> None:
+        """See `Swaps.release`."""
+        self.swaps.release(self.scope)
 
 
 class Swaps:
@@ -32,14 +54,15 @@ class Swaps:
         scope[TICKETS] = []
 
     def claim(self, scope: Scope) -> None:
-        """An answer is about to be held against the sets, and no step of the event loop lies between."""
+        """An answer is about to be held against the sets, and to be sent if it passes."""
         ticket = asyncio.get_running_loop().create_future()
         self._out.add(ticket)
         scope[TICKETS].append(ticket)
 
-    def end(self, scope: Scope) -> None:
-        """The request is answered, or its client is gone."""
-        for ticket in scope.pop(TICKETS, []):
+    def release(self, scope: Scope) -> None:
+        """The answer is sent, or it is not sent after all."""
+        while scope[TICKETS]:
+            ticket = scope[TICKETS].pop()
             self._out.discard(ticket)
             ticket.set_result(None)
 

@@ -106,9 +106,7 @@ def ask_directly(engine: TreeEngine) -> BeamResult:
 
 
 @CRASHES
-def test_an_engine_that_cannot_be_replaced_ends_the_service(
-    breakable: Breakable, launch: Callable[..., Any]
-) -> None:
+def test_an_engine_that_cannot_be_replaced_ends_the_service(breakable: Breakable, launch: Callable[..., Any]) -> None:
     built = []
 
     def build() -> TreeEngine:

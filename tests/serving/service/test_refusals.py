@@ -69,9 +69,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
 
 @pytest.mark.parametrize(("body", "status", "told"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_a_recommendation_is_refused(client: httpx.Client, body: dict[str, Any], status: int, told: str) -> None:
-    answer = client.post(
-        "/v1/recommendations", content=json.dumps(body), headers={"content-type": "application/json"}
-    )
+    answer = client.post("/v1/recommendations", content=json.dumps(body), headers={"content-type": "application/json"})
     assert told in sentence(answer, status)
 
 

@@ -119,9 +119,9 @@ def test_an_acknowledgement_waits_for_answers_on_their_way() -> None:
         await asyncio.sleep(0)
         swaps.claim(second)  # later than the swap, so nobody waits for it
         assert not settling.done()
-        swaps.end(first)
+        swaps.release(first)
         await asyncio.wait_for(settling, 1)
-        swaps.end(second)
+        swaps.release(second)
         await swaps.settle(0)
 
     asyncio.run(scenario())

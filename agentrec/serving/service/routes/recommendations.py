@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Request
 from agentrec.serving.service.failures import failures
 from agentrec.serving.service.schemas import RecommendationRequest, RecommendationResponse
 from agentrec.serving.service.service import Parts
+from agentrec.serving.service.swaps import OneAnswer
 
 router = APIRouter(tags=["recommendations"])
 
@@ -26,7 +27,7 @@ async def recommend(
     with service.gate.entered():
         try:
             async with asyncio.timeout(service.config.deadline):
-                found, left_out = await service.recommending.answer(asked, lambda: service.swaps.claim(request.scope))
+                found, left_out = await service.recommending.answer(asked, OneAnswer(service.swaps, request.scope))
         except TimeoutError as error:
             raise service.too_late() from error
     service.metrics.items.inc(len(found.items))
