@@ -2,21 +2,28 @@
 
 Each period it draws scenarios: demand from a weighted bank of forecasters (`agentrec.agents.inventory.forecasts`), and
 arrivals of what is out from learned lead times and losses (`agentrec.agents.inventory.lead_times`). In each it plays
-the stock forward without a new order, and notes the demand that would be lost from the arrival of an order placed now.
-Extra units sell exactly that demand, and no other. So the q-th unit is worth ordering while
+the stock forward without a new order. Let S(l, k) be the demand then lost in the k + 1 periods that begin l periods
+from now: an order of q units that arrives there sells min(q, S(l, k)) of them by the end of those periods. The q-th
+unit matters only until a later order takes its place. None of those of the next n periods has come n periods from now
+with probability ``w(n) = prod over m < n of P(lead time > m)``, lost orders among them. So the q-th unit is worth
 
-    p (1 - loss) P(S >= q)  >=  h P(S < q),
+    sum over l, k of P(lead time = l) [ p (w(l+k) - w(l+k+1)) 1{S(l,k) >= q} - h w(l+k) 1{S(l,k) < q} ]
 
-where S is the demand lost in the first k periods after arrival, k geometric: with probability ``loss`` per period the
-next order is lost, too, and cannot take this one's place. The order is a quantile of S. Without losses this is the
-myopic policy for lost sales (Morton, 1971), which orders so that the period of arrival has a service level of
-p / (p + h). It knows nothing of the end of the game.
+on average over scenarios, with profit p and holding cost h; it is ordered while that is above 0. That is a weighted
+quantile of S. Where the lead time is sure, all weight lies on the period of arrival, whose service level becomes
+p / (p + h): the myopic policy for lost sales (Morton, 1971). Where orders get lost or overtake each other, it orders
+more against a failing successor, and less for a late arrival that the next order will forestall. It knows nothing of
+the end of the game.
+
+Settings were chosen on drawn series, none of the benchmark's, by leaving demand families out: see
+`scripts/choose_inventory_settings.py`, which holds the candidates and what they scored.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +45,7 @@ class Config:
     """How it learns and how much it looks ahead."""
 
     scenarios: int = setting(96, "futures per instance")
-    patience: int = setting(4, "periods after arrival in which a unit may still sell, where orders are lost")
+    patience: int = setting(2, "periods from arrival on in which a unit may sell, where later orders may fail")
     trust: float = setting(0.9, "prior probability that the promised lead time is kept")
     weight: float = setting(3.0, "how many orders that prior counts as")
     forecasts: forecasts.Config = field(default_factory=forecasts.Config, metadata={"help": "weights of forecasters"})
@@ -71,13 +78,13 @@ class Adaptive:
 
     def _order(self, observation: Observation) -> IntArray:
         leads = learn_lead_times(observation, self.config.trust, self.config.weight)
-        short = self._shortages(observation, leads)
         leads = np.where(leads < NEGLIGIBLE, 0.0, leads)
-        loss = np.minimum(leads[:, -1], 0.9)
-        values, weights = _by_arrival(short, leads, loss, self.config.patience)
-        gain = observation.profit * (1 - loss)
-        quantiles = _weighted_quantile(values, weights, gain / (gain + observation.holding))
-        return np.asarray(np.rint(quantiles), np.int64)
+        leads /= leads.sum(axis=1, keepdims=True)
+        short = self._shortages(observation, leads)
+        values, gains, costs = _worths(short, leads, observation, self.config.patience)
+        share = 1 - costs / gains.sum(axis=1)
+        weights = np.repeat(gains, short.shape[1], axis=1)
+        return np.asarray(np.rint(_weighted_quantile(values, weights, share)), np.int64)
 
     def _shortages(self, observation: Observation, leads: Values) -> Values:
         """Demand lost in each coming period without a new order: (B, S, A)."""
@@ -123,17 +130,25 @@ def _arrival_paths(observation: Observation, leads: Values, chances: Chances) ->
     return coming
 
 
-def _by_arrival(short: Values, leads: Values, loss: Values, patience: int) -> tuple[Values, Values]:
-    """Demand lost in the first periods after each possible arrival, with its weight: two arrays (B, M)."""
+def _worths(short: Values, leads: Values, observation: Observation, patience: int) -> tuple[Values, Values, Values]:
+    """Demand that an order could still sell, after each possible arrival, and what that is worth.
+
+    Returns:
+        S(l, k) in all scenarios, (B, M x S), the scenarios of each pair (l, k) together; ``p (w(l+k) - w(l+k+1)) +
+        h w(l+k)`` times the chance of l, (B, M); and the sum of ``h w(l+k)`` times the chance of l, (B,).
+    """
     lost = np.concatenate([np.zeros((*short.shape[:2], 1)), np.cumsum(short, axis=2)], axis=2)
-    values, weights = [], []
-    for lag in range(leads.shape[1] - 1):
-        if not leads[:, lag].any():
-            continue
-        for wait in range(patience if loss.any() else 1):
+    arrived = np.cumsum(leads[:, :-1], axis=1)
+    arrived = np.concatenate([arrived, np.repeat(arrived[:, -1:], patience, axis=1)], axis=1)
+    alone = np.concatenate([np.ones((len(leads), 1)), np.cumprod(1 - arrived, axis=1)], axis=1)  # w
+    values, gains, costs = [], [], np.zeros(len(leads))
+    for lag, wait in product(range(leads.shape[1] - 1), range(patience)):
+        now, later = (leads[:, lag] * alone[:, lag + wait + step] for step in (0, 1))
+        if now.any():
             values.append(lost[:, :, lag + wait + 1] - lost[:, :, lag])
-            weights.append(np.repeat((leads[:, lag] * loss**wait)[:, None], short.shape[1], axis=1))
-    return np.concatenate(values, axis=1), np.concatenate(weights, axis=1)
+            gains.append(observation.profit * (now - later) + observation.holding * now)
+            costs += observation.holding * now
+    return np.concatenate(values, axis=1), np.stack(gains, axis=1), costs
 
 
 def _weighted_quantile(values: Values, weights: Values, share: Values) -> Values:

@@ -15,6 +15,7 @@ from scipy.special import ndtri
 
 from agentrec.agents.inventory.instances import Values
 from agentrec.agents.inventory.observation import Observation
+from agentrec.agents.inventory.policies.capped_base_stock import moments
 from agentrec.core.config import setting
 from agentrec.core.errors import ConfigError, require
 from agentrec.core.types import IntArray
@@ -46,8 +47,8 @@ class RollingForecast:
         """Units to order now: (B,) int64."""
         demand = observation.seen.astype(np.float64)
         cover = observation.promised + 1
-        recent = demand[:, -self.config.window :]
-        mean, spread = cover * recent.mean(axis=1), np.sqrt(cover) * recent.std(axis=1, ddof=1)
+        recent, deviation = moments(observation.seen[:, -self.config.window :])
+        mean, spread = cover * recent, np.sqrt(cover) * deviation
         if self.config.model == "ets" and demand.shape[1] >= ENOUGH:
             mean, spread = _ets(demand, cover)
         ratio = observation.profit / (observation.profit + observation.holding)
