@@ -20,6 +20,7 @@ from agentrec.data.dataset import Dataset
 from agentrec.data.load import load_dataset
 from agentrec.data.recbole_split import load_recbole_split
 from agentrec.data.split import Split, global_time, leave_one_out
+from agentrec.data.tca4rec import load_tca4rec
 from agentrec.evaluation.ranking import Settings, held_out, ranking_task
 from agentrec.evaluation.task import System, Task, task
 from agentrec.pipeline.recommenders import Named, named_recommenders
@@ -36,9 +37,10 @@ class Config:
         "comma-separated: a method fitted on the spot, recipe:name:label, a folder, hf:org/name, a predictions file "
         "(.csv, .parquet), http:..., python:module:name, 'oracle' (simulated shop); each may have a label: label=...",
     )
-    split: Literal["leave_one_out", "global_time", "recbole"] = setting(
+    split: Literal["leave_one_out", "global_time", "recbole", "tca4rec"] = setting(
         "leave_one_out",
-        "what is held out; recbole: the files <name>.train.inter, .valid.inter and .test.inter of a folder",
+        "what is held out; recbole: the files <name>.train.inter, .valid.inter and .test.inter of a folder; tca4rec: "
+        "train_*.csv, valid_*.csv and test_*.csv",
     )
     part: Literal["validation", "test"] = setting("test", "which held-out items are the targets")
     metrics: str = setting("", "comma-separated, such as ndcg@10,coverage@20; all that the data allows by default")
@@ -80,6 +82,8 @@ def read_split(config: Config) -> tuple[Dataset, Split]:
     """The data set, and what is held out of it."""
     if config.split == "recbole":
         return load_recbole_split(config.data, config.items)
+    if config.split == "tca4rec":
+        return load_tca4rec(config.data)
     dataset = load_dataset(config.data, items=config.items)
     return dataset, leave_one_out(dataset) if config.split == "leave_one_out" else global_time(dataset)
 

@@ -86,3 +86,23 @@ def positive(k: int) -> int:
 def ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> Scores:
     """``part / whole``, NaN where the whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) != 0))
+
+
+def shared_share(first: IntArray, second: IntArray) -> Scores:
+    """Share of each first list's items that the second list holds, whatever their order.
+
+    Args:
+        first: (U, n) int64 item indexes, ``-1`` pads.
+        second: (U, m) likewise.
+
+    Returns:
+        (U,) float64; NaN where the first list is empty.
+
+    Example:
+        >>> shared_share(np.array([[3, 1, -1], [4, 5, 6]]), np.array([[1, 2], [6, 4]])).round(2).tolist()
+        [0.5, 0.67]
+    """
+    real = first >= 0
+    hits = ((first[:, :, None] == second[:, None, :]).any(axis=2) & real).sum(axis=1)
+    counts = real.sum(axis=1)
+    return np.divide(hits, counts, out=np.full(len(first), np.nan), where=counts > 0)
