@@ -100,8 +100,8 @@ class _Measure:
     n: int
     users: list[str]
 
-    def __call__(self, pair: Pair, *, progress: bool = False) -> Measured:
-        lists, taught = (self._lists(recommender) for recommender in pair)
+    def __call__(self, system: Pair, *, progress: bool = False) -> Measured:
+        lists, taught = (self._lists(recommender) for recommender in system)
         found = ndcg(target_ranks(lists, self.held.targets), self.n)
         columns = {"unit": self.users, f"overlap@{self.n}": shared_share(taught, lists), f"ndcg@{self.n}": found}
         return Measured(units=pd.DataFrame(columns))
