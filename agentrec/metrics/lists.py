@@ -105,4 +105,5 @@ def shared_share(first: IntArray, second: IntArray) -> Scores:
     real = first >= 0
     hits = ((first[:, :, None] == second[:, None, :]).any(axis=2) & real).sum(axis=1)
     counts = real.sum(axis=1)
-    return np.divide(hits, counts, out=np.full(len(first), np.nan), where=counts > 0)
+    shares: Scores = np.divide(hits, counts, out=np.full(len(first), np.nan), where=counts > 0)
+    return shares
