@@ -81,6 +81,11 @@ class ConstraintSets:
     def __contains__(self, name: str) -> bool:
         return name in self._state.sets
 
+    @property
+    def moment(self) -> object:
+        """What the sets are now: another object after every change, the same until then."""
+        return self._state
+
     def sizes(self) -> dict[str, int]:
         """How many items every set has, by name."""
         return {name: 0 if made is None else made.num_items for name, made in sorted(self._state.sets.items())}

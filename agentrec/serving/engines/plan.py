@@ -1,4 +1,4 @@
-"""What a beam request comes down to: a constraint that stays the same, a width, and the items to strike out.
+"""What a request comes down to: a constraint that stays the same, a width, and the items to strike out.
 
 All engines plan alike, so that the same request ranks the same items whoever answers it.
 """
@@ -6,14 +6,15 @@ All engines plan alike, so that the same request ranks the same items whoever an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from agentrec.core.errors import ConfigError, EmptySetError
 from agentrec.core.protocols import Walkable
 from agentrec.decoding.sets.named import ALL, ConstraintSets
+from agentrec.decoding.stepping import Job
 from agentrec.serving.engines.protocol import BeamRequest, TextRequest
-from agentrec.serving.engines.text import room_of
 from agentrec.serving.generative import widened
 
 MOST_WIDENED = 512  # beams; where striking out would need more, the set itself is cut
@@ -113,3 +114,48 @@ def _without(request: BeamRequest, sets: ConstraintSets) -> Walkable | None:
         return Subset.build(sets.index, mask, name=f"{chosen.name} without {len(known)} items")
     except EmptySetError:
         return None
+
+
+@dataclass(frozen=True)
+class TextPlan:
+    """A text request as it is carried out.
+
+    Attributes:
+        request: as it came.
+        job: what the output is held to; None for free text alone.
+    """
+
+    request: TextRequest
+    job: Job | None
+
+    @property
+    def room(self) -> int:
+        """Tokens of output at most; see `room_of`."""
+        return room_of(self.request, 0 if self.job is None else len(self.job.allowed.level_sizes))
+
+
+def plan_text(request: TextRequest, sets: ConstraintSets, tokenizer: Any) -> TextPlan:
+    """Fix what a request is held to.
+
+    Raises:
+        ConfigError: the marker is no token, there are fewer items than wanted, or the expression is malformed.
+        EmptySetError: the constraint holds no item.
+        UnknownNameError: it names a set that does not exist.
+    """
+    if not request.wants_items:
+        return TextPlan(request, None)
+    allowed = sets.get(request.constraint or ALL)
+    if not request.marker:
+        return TextPlan(request, Job(allowed, request.num_items))
+    marker = tokenizer.get_vocab().get(request.marker)
+    if marker is None:
+        raise ConfigError(f"the marker is {request.marker!r}; expected the text of one token of the model")
+    return TextPlan(request, Job(allowed, request.num_items, marker, request.max_tokens))
+
+
+def room_of(request: TextRequest, num_levels: int) -> int:
+    """Tokens that an output has at most: text, marker, items and the end."""
+    if not request.wants_items:
+        return request.max_tokens
+    items = request.num_items * num_levels + 1
+    return items + (request.max_tokens + 1 if request.marker else 0)

@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agentrec.core.artefact import local_folder
 from agentrec.core.config import from_mapping, setting
 from agentrec.core.errors import ConfigError
 from agentrec.core.files import MANIFEST
@@ -85,39 +84,18 @@ def open_served(where: Where, sets: ConstraintSets | None = None) -> Served:
         ArtefactError: the folder is no generator, or damaged.
         ConfigError: the prompt marker is no text of its tokenizer.
     """
-    from transformers import AutoTokenizer
-
     from agentrec.decoding.asked import PromptForm, Served
-    from agentrec.decoding.index.csr import StaticIndex
-    from agentrec.decoding.sets.named import ConstraintSets
     from agentrec.decoding.sets.watched import WatchedSets
-    from agentrec.decoding.stepping import TokenLayout
-    from agentrec.semantic_ids.vocabulary import SIDVocabulary
+    from agentrec.serving.engines.local_sets import sets_of_folder
 
-    folder = local_folder(where.generator)
-    vocabulary = SIDVocabulary.from_pretrained(folder / SIDS)
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    index = StaticIndex.build(vocabulary.codes, vocabulary.level_sizes) if sets is None else sets.index
-    layout = TokenLayout(index, tuple(vocabulary.token_ids(tokenizer)), ends_of(folder, tokenizer))
-    known = tokenizer.get_vocab()
-    current = WatchedSets(where.sets, index) if where.sets else _always(sets or ConstraintSets(index))
+    sets, layout, tokenizer = sets_of_folder(where.generator, sets)
+    current = WatchedSets(where.sets, layout.index) if where.sets else _always(sets)
     form = None
     if where.prompt_marker:
         marker = tuple(tokenizer.encode(where.prompt_marker, add_special_tokens=False))
         form = PromptForm(marker, where.prompt_constraint)
-    return Served(layout, current, known.get, form)
+    return Served(layout, current, tokenizer.get_vocab().get, form)
 
 
 def _always(sets: ConstraintSets) -> Callable[[], ConstraintSets]:
     return lambda: sets
-
-
-def ends_of(folder: Path, tokenizer: Any) -> tuple[int, ...]:
-    """The tokens that end an output: the tokenizer's, and those of the folder's generation config."""
-    from transformers import GenerationConfig
-
-    ends = [tokenizer.eos_token_id]
-    if (folder / "generation_config.json").is_file():
-        given = GenerationConfig.from_pretrained(str(folder), local_files_only=True).eos_token_id
-        ends += given if isinstance(given, list) else [given]
-    return tuple(dict.fromkeys(end for end in ends if end is not None))

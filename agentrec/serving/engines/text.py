@@ -7,64 +7,18 @@ is looked up in `agentrec.decoding.stepping`, where a vLLM engine looks it up to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from agentrec.core.errors import ConfigError
 from agentrec.decoding.search.prompt import read_prompts
 from agentrec.decoding.search.tree import BeamTree
-from agentrec.decoding.sets.named import ConstraintSets
-from agentrec.decoding.stepping import Job, OutputStates, TokenLayout
+from agentrec.decoding.stepping import OutputStates, TokenLayout
 from agentrec.prompts.forms import pad_left
-from agentrec.serving.engines.protocol import TextRequest, TextResult
-
-
-@dataclass(frozen=True)
-class TextPlan:
-    """A text request as it is carried out.
-
-    Attributes:
-        request: as it came.
-        job: what the output is held to; None for free text alone.
-    """
-
-    request: TextRequest
-    job: Job | None
-
-    @property
-    def room(self) -> int:
-        """Tokens of output at most; see `room_of`."""
-        return room_of(self.request, 0 if self.job is None else len(self.job.allowed.level_sizes))
-
-
-def plan_text(request: TextRequest, sets: ConstraintSets, tokenizer: Any) -> TextPlan:
-    """Fix what a request is held to.
-
-    Raises:
-        ConfigError: the marker is no token, there are fewer items than wanted, or the expression is malformed.
-        EmptySetError: the constraint holds no item.
-        UnknownNameError: it names a set that does not exist.
-    """
-    if not request.wants_items:
-        return TextPlan(request, None)
-    allowed = sets.get(request.constraint or "all")
-    if not request.marker:
-        return TextPlan(request, Job(allowed, request.num_items))
-    marker = tokenizer.get_vocab().get(request.marker)
-    if marker is None:
-        raise ConfigError(f"the marker is {request.marker!r}; expected the text of one token of the model")
-    return TextPlan(request, Job(allowed, request.num_items, marker, request.max_tokens))
-
-
-def room_of(request: TextRequest, num_levels: int) -> int:
-    """Tokens that an output has at most: text, marker, items and the end."""
-    if not request.wants_items:
-        return request.max_tokens
-    items = request.num_items * num_levels + 1
-    return items + (request.max_tokens + 1 if request.marker else 0)
+from agentrec.serving.engines.parse import text_result
+from agentrec.serving.engines.plan import TextPlan
+from agentrec.serving.engines.protocol import TextResult
 
 
 class TextBatch:
@@ -133,12 +87,4 @@ class TextBatch:
 
     def result(self, row: int) -> TextResult:
         """What a row has written."""
-        plan, written = self.plans[row], self._written[row]
-        marker = -1 if plan.job is None else plan.job.marker
-        text = written if plan.job is None else written[: written.index(marker)] if marker in written else []
-        return TextResult(
-            text=self._tokenizer.decode([token for token in text if token not in self._layout.eos]),
-            items=() if plan.job is None else tuple(self._states.items(row)),
-            prompt_tokens=len(plan.request.prompt),
-            generated_tokens=len(written),
-        )
+        return text_result(self.plans[row], self._written[row], self._layout, self._tokenizer)

@@ -25,7 +25,7 @@ from agentrec.decoding.sets.mixed import PerRow
 from agentrec.decoding.sets.named import ConstraintSets
 from agentrec.decoding.stepping import TokenLayout
 from agentrec.serving.engines.batching import Budget, choose
-from agentrec.serving.engines.plan import Limits, Plan, plan_beam
+from agentrec.serving.engines.plan import Limits, Plan, TextPlan, plan_beam, plan_text
 from agentrec.serving.engines.protocol import (
     BeamRequest,
     BeamResult,
@@ -34,7 +34,7 @@ from agentrec.serving.engines.protocol import (
     TextRequest,
     TextResult,
 )
-from agentrec.serving.engines.text import TextBatch, TextPlan, plan_text
+from agentrec.serving.engines.text import TextBatch
 from agentrec.serving.generative import GenerativeRecommender
 
 
@@ -215,10 +215,10 @@ class TreeEngine:
         """Read the prompts of texts; where that fails, those of each alone."""
         if not texts:
             return
-        plans = [waiting.plan for waiting in texts]
+        plans: list[Any] = [waiting.plan for waiting in texts]
         recommender = self.recommender
         try:
-            batch = TextBatch(recommender.model, recommender.tokenizer, self._layout, plans)  # type: ignore[arg-type]
+            batch = TextBatch(recommender.model, recommender.tokenizer, self._layout, plans)
         except Exception as error:
             if len(texts) == 1:
                 texts[0].answer(error)
@@ -226,7 +226,7 @@ class TreeEngine:
                 for waiting in texts:
                     self._begin([waiting])
             return
-        self._counts["prompt_tokens"] += sum(len(waiting.plan.request.prompt) for waiting in texts)  # type: ignore[union-attr]
+        self._counts["prompt_tokens"] += sum(len(plan.request.prompt) for plan in plans)
         self._writing.append((batch, texts))
 
     def _write(self) -> None:
@@ -316,7 +316,7 @@ def sets_of(recommender: GenerativeRecommender) -> ConstraintSets:
 def limits_of(recommender: GenerativeRecommender, max_beams: int) -> Limits:
     """What the recommender's model can take."""
     config = recommender.model.config
-    longest = int(getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1 << 20))
+    longest: Any = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", 1 << 20)
     return Limits(config.vocab_size, longest, recommender.vocabulary.num_levels, max_beams)
 
 
