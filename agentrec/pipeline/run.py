@@ -155,17 +155,29 @@ class Run:
         from agentrec.training.tca4rec import Alignment, train_tca4rec
 
         row = self.recipe.recommenders[method.teacher]
-        if method.tca4rec.get("folds"):  # trained once per fold, so that no trained folder can serve
-            if row.model or row.training:
-                raise ConfigError(
-                    f"the teacher {method.teacher!r} has settings of its own, and folds are asked for; expected a row "
-                    "without settings, since folds train a method with its defaults"
-                )
-            alignment = from_mapping(Alignment, {**method.tca4rec, "teacher": row.method})
-            return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), row.method]
+        if method.tca4rec.get("folds"):
+            return self._cross_fitted(method, row)
         teacher = self._cf(method.teacher, row, split)
         alignment = from_mapping(Alignment, {**method.tca4rec, "teacher": str(teacher)})
         return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), self._done()[method.teacher]]
+
+    def _cross_fitted(self, method: Method, row: Method) -> tuple[Callable[..., Any], list[Any]]:
+        """As `_aligned`, with a teacher of one model per fold, none of which is kept."""
+        from agentrec.training import cf
+        from agentrec.training.cross_fitting import cross_fit
+        from agentrec.training.tca4rec import Alignment, train_tca4rec
+
+        asked = from_mapping(Alignment, method.tca4rec)
+        config = from_mapping(cf.Config, {"seed": self.recipe.seed, **row.training})
+
+        def one(part: Split) -> Any:
+            return cf.train_cf(row.method, part, model=row.model, config=config, progress=self.progress)
+
+        def train(split: Split, *given: Any, **settings: Any) -> Any:
+            teacher = cross_fit(one, split, asked.folds)
+            return train_tca4rec(split, *given, teacher=teacher, alignment=replace(asked, folds=0), **settings)
+
+        return train, [asked.chosen(), row.chosen(), config.chosen()]
 
     def _cf(self, label: str, method: Method, split: Split) -> Path:
         from agentrec.training import cf

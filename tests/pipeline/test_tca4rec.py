@@ -41,6 +41,12 @@ def test_a_teacher_is_trained_first_and_its_changes_reach_the_pupil(tmp_path: Pa
     assert run(window=1) == ["transitions", "pupil", "evaluation"]
     more = {**PUPIL, "tca4rec": {"teacher": "transitions", "alpha": 0.3}}
     assert run(window=1, pupil=more) == ["pupil", "evaluation"]
+    crossed = {**PUPIL, "tca4rec": {"teacher": "transitions", "alpha": 0.3, "folds": 2}}
+    assert run(window=1, pupil=crossed) == ["pupil", "evaluation"]
+    teacher = read_json(tmp_path / "out" / "pupil" / "agentrec.json")["provenance"]["teacher"]
+    assert run(window=1, pupil=crossed) == ["evaluation"]
+    assert run(window=2, pupil=crossed) == ["pupil", "transitions", "evaluation"]  # no need of the row itself
+    assert read_json(tmp_path / "out" / "pupil" / "agentrec.json")["provenance"]["teacher"] != teacher
 
 
 @pytest.mark.parametrize(
