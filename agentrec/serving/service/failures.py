@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from agentrec.core.errors import AgentrecError, EmptySetError, UnknownNameError
+from agentrec.core.errors import AgentrecError, ConfigError, EmptySetError, UnknownNameError
 from agentrec.serving.engines.protocol import EngineBusyError, EngineDeadError
 from agentrec.serving.service.gate import FullError
 from agentrec.serving.service.schemas import Failure
@@ -22,10 +22,15 @@ class TooLateError(AgentrecError):
     """The deadline passed."""
 
 
+class ConflictError(ConfigError):
+    """A request is well-formed, but its parts, or it and this model, do not go together."""
+
+
 STATUS: tuple[tuple[type[AgentrecError], int], ...] = (
     (MissingError, 404),
     (UnknownNameError, 404),
     (EmptySetError, 409),
+    (ConflictError, 409),
     (FullError, 429),
     (EngineBusyError, 429),
     (EngineDeadError, 503),
@@ -41,6 +46,7 @@ WORDS = {
     404: "there is nothing at this path; see /docs for what there is",
     405: "this path does not answer this method; see /docs for what it answers",
     413: "the body is too large",
+    409: "the request does not fit this model, or its set holds nothing",
     422: "the request is not as expected",
     429: "too many requests run or wait; ask again later",
     503: "the engine is not ready; ask again in a few seconds",
@@ -79,6 +85,8 @@ def _unexpected(_: Request, error: Exception) -> JSONResponse:
 
 def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # how FastAPI says that a body is no text, or nested too deeply
+        return failure(422, "the body could not be read; expected one JSON object in UTF-8, so check what was sent")
     standard = error.status_code in (404, 405)
     words = WORDS[error.status_code] if standard else str(error.detail)
     return failure(error.status_code, words, error.headers)

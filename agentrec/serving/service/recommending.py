@@ -21,7 +21,9 @@ from agentrec.core.types import FloatArray, IntArray
 from agentrec.decoding.sets import bits
 from agentrec.decoding.sets.named import ALL, ConstraintSets
 from agentrec.serving.engines.protocol import BeamRequest, TextRequest
+from agentrec.serving.service.failures import ConflictError
 from agentrec.serving.service.schemas import (
+    NOT_GIVEN,
     DirectRequest,
     Explanation,
     Item,
@@ -150,8 +152,8 @@ class Recommending:
         if isinstance(request, ThinkRequest):
             if request.max_tokens > config.max_text:
                 raise ConfigError(f"max_tokens is {request.max_tokens}; expected at most {config.max_text}")
-        elif request.num_beams is not None and not request.n <= request.num_beams <= config.max_beams:
-            raise ConfigError(
+        elif request.num_beams != NOT_GIVEN and not request.n <= request.num_beams <= config.max_beams:
+            raise ConflictError(
                 f"num_beams is {request.num_beams}; expected n, which is {request.n}, to {config.max_beams}"
             )
 
@@ -162,10 +164,12 @@ class Recommending:
         if isinstance(request, ThinkRequest):
             prompt = tuple(thinking_prompt(self.shelf.form, history))
             return partial(self._think, request, prompt, excluded)
+        given = request.num_beams != NOT_GIVEN
+        beams = request.num_beams if given else max(self.config.num_beams, request.n)
         asked = BeamRequest(
             prompt=tuple(self.shelf.form.prompt(history)),
             n=request.n,
-            num_beams=request.num_beams or max(self.config.num_beams, request.n),
+            num_beams=beams,
             constraint=request.constraint,
             exclude=tuple(excluded.tolist()),
         )
@@ -184,7 +188,7 @@ class Recommending:
             constraint=request.constraint,
             marker=self.config.marker,
             num_items=min(request.n + len(excluded), reachable),
-            seed=request.seed,
+            seed=None if request.seed == NOT_GIVEN else request.seed,
         )
         found = await self.supervisor.engine.generate(asked)
         barred = set(excluded.tolist())

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
+
+def _whole(value: Any) -> Any:
+    """605.0 is an integer in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_whole)]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
-SetName = Annotated[str, Field(min_length=1, max_length=100, description="Name of a constraint set.")]
+NAME: dict[str, Any] = {"pattern": r"^[\p{L}\p{N}_][\p{L}\p{N}_.:=/]*$", "not": {"const": "all"}}  # told; `ConstraintSets` looks
+EXPRESSION: dict[str, Any] = {"format": "set-expression"}
+SetName = Annotated[
+    str, Field(min_length=1, max_length=100, description="Name of a constraint set.", json_schema_extra=NAME)
+]
+
+NOT_GIVEN = -1
 
 ONE_SOURCE: dict[str, Any] = {"oneOf": [{"required": ["history"]}, {"required": ["user_id"]}]}
 ONE_KIND: dict[str, Any] = {
@@ -22,15 +35,27 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+def _asked(schema: dict[str, Any]) -> None:
+    """One source, and no default on the wire for fields whose default stands for "not given"."""
+    for name in ("history", "user_id", "num_beams", "seed"):
+        schema["properties"].get(name, {}).pop("default", None)
+    schema |= ONE_SOURCE
+
+
 class Asked(Strict):
     """What both modes ask."""
 
-    model_config = ConfigDict(json_schema_extra=ONE_SOURCE)
+    model_config = ConfigDict(json_schema_extra=_asked)
 
     history: list[ItemId] = Field(default_factory=list, min_length=1, description="Item ids, oldest first.")
     user_id: str = Field("", min_length=1, max_length=512, description="A user of the data set, in place of a history.")
-    n: int = Field(10, ge=1, description="How many items.")
-    constraint: str = Field("", max_length=1000, description="A set's name, or an expression such as `in_stock - old`.")
+    n: Integer = Field(10, ge=1, description="How many items.")
+    constraint: str = Field(
+        "",
+        max_length=1000,
+        description="A set's name, or an expression such as `in_stock - old`.",
+        json_schema_extra=EXPRESSION,
+    )
     exclude: list[ItemId] = Field(default_factory=list, max_length=1000, description="Items that must not come back.")
     exclude_seen: bool = Field(False, description="Leave the history's own items out.")
     explain: bool = Field(False, description="Say what every item shares with the history.")
@@ -46,16 +71,16 @@ class DirectRequest(Asked):
     """Items by beam search."""
 
     mode: Literal["direct"] = "direct"
-    num_beams: int | None = Field(None, ge=1, description="Beam width, at least n.")
+    num_beams: Integer = Field(NOT_GIVEN, ge=1, description="Beam width, at least n.")
 
 
 class ThinkRequest(Asked):
     """Text first, then items."""
 
     mode: Literal["think"]
-    max_tokens: int = Field(256, ge=1, description="Tokens of text at most.")
+    max_tokens: Integer = Field(256, ge=1, description="Tokens of text at most.")
     temperature: float = Field(0.0, ge=0.0, le=10.0, description="0 takes the likeliest token every time.")
-    seed: int | None = Field(None, ge=0, le=2**31 - 1, description="Of sampling.")
+    seed: Integer = Field(NOT_GIVEN, ge=0, le=2**31 - 1, description="Of sampling.")
 
 
 def _mode(value: Any) -> str:
@@ -74,7 +99,9 @@ class SetContent(Strict):
     model_config = ConfigDict(json_schema_extra=ONE_KIND)
 
     items: list[ItemId] = Field(default_factory=list, description="Item ids.")
-    expression: str = Field("", min_length=1, max_length=1000, description="Evaluated once, now.")
+    expression: str = Field(
+        "", min_length=1, max_length=1000, description="Evaluated once, now.", json_schema_extra=EXPRESSION
+    )
     column: str = Field("", min_length=1, max_length=200, description="A column of the catalogue.")
     values: list[str] = Field(default_factory=list, min_length=1, max_length=1000, description="Values in that column.")
     may_be_empty: bool = Field(False, description="Keep a set without items, for expressions that subtract it.")

@@ -10,6 +10,7 @@ import numpy as np
 
 from agentrec.core.errors import DataError
 from agentrec.core.types import Catalogue, Histories, IntArray
+from agentrec.decoding.sets.sources import Mask, having
 from agentrec.prompts.forms import Form
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 
@@ -85,6 +86,17 @@ class Shelf:
         if not len(found):
             raise MissingError(f"user {_short(user_id)} has no history; expected at least one item, so give a history")
         return found
+
+    def having(self, column: str, values: Sequence[str]) -> Mask:
+        """The items with one of some values in a column: (N,) bool.
+
+        Raises:
+            MissingError: there is no such column, or no item has a value.
+        """
+        try:
+            return having(self.catalogue, column, values)
+        except DataError as error:
+            raise MissingError(str(error)) from error
 
     def sid(self, item: int) -> list[str]:
         """The tokens of an item."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agentrec.core.errors import ConfigError
 from agentrec.core.types import IntArray
 from agentrec.prompts.forms import Form, InstructionForm
+from agentrec.serving.service.failures import ConflictError
 
 
 def thinking_prompt(form: Form, history: IntArray) -> list[int]:
@@ -15,10 +15,10 @@ def thinking_prompt(form: Form, history: IntArray) -> list[int]:
         history: (k,) int64 item indexes.
 
     Raises:
-        ConfigError: the model reads semantic IDs alone and cannot write text.
+        ConflictError: the model reads semantic IDs alone and cannot write text.
     """
     if not isinstance(form, InstructionForm):
-        raise ConfigError(
+        raise ConflictError(
             f"the model reads the {form.name} form, which has no words, so it cannot think; expected a model of the "
             "instruction form, so ask with mode 'direct'"
         )

@@ -49,13 +49,13 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     ("n as text", {**HISTORY, "n": "5"}, 422, "n is '5'"),
     ("n as truth", {**HISTORY, "n": True}, 422, "n is True"),
     ("half an item", {**HISTORY, "n": 1.5}, 422, "n is 1.5"),
-    ("narrow beam", {**HISTORY, "n": 10, "num_beams": 5}, 422, "num_beams is 5"),
-    ("wide beam", {**HISTORY, "num_beams": 100_000}, 422, "num_beams is 100000"),
+    ("narrow beam", {**HISTORY, "n": 10, "num_beams": 5}, 409, "num_beams is 5"),
+    ("wide beam", {**HISTORY, "num_beams": 100_000}, 409, "num_beams is 100000"),
     ("number as item", {"history": [1]}, 422, "history.0 is 1"),
     ("unknown field", {**HISTORY, "top_k": 3}, 422, "top_k is 3"),
     ("unknown mode", {**HISTORY, "mode": "guess"}, 422, "'guess'"),
     ("temperature in direct mode", {**HISTORY, "temperature": 0.5}, 422, "temperature is 0.5"),
-    ("thinking without words", {**HISTORY, "mode": "think"}, 422, "cannot think"),
+    ("thinking without words", {**HISTORY, "mode": "think"}, 409, "cannot think"),
     ("temperature that is no number", {**HISTORY, "mode": "think", "temperature": float("nan")}, 422, "temperature"),
     ("negative seed", {**HISTORY, "mode": "think", "seed": -1}, 422, "seed is -1"),
     ("long thoughts", {**HISTORY, "mode": "think", "max_tokens": 10**6}, 422, "max_tokens"),
@@ -90,8 +90,7 @@ NO_JSON: list[tuple[str, bytes, str]] = [
 @pytest.mark.parametrize(("content", "told"), [row[1:] for row in NO_JSON], ids=[row[0] for row in NO_JSON])
 def test_a_body_that_is_no_request(client: httpx.Client, content: bytes, told: str) -> None:
     answer = client.post("/v1/recommendations", content=content, headers={"content-type": "application/json"})
-    assert answer.status_code in (400, 422)
-    assert told in sentence(answer, answer.status_code)
+    assert told in sentence(answer, 422)
 
 
 SETS: list[tuple[str, str, dict[str, Any], int, str]] = [
@@ -107,8 +106,8 @@ SETS: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("no content", "new", {}, 422, "either items"),
     ("two contents", "new", {"items": ["i1"], "expression": "odd"}, 422, "either items"),
     ("a column without values", "new", {"column": "kind"}, 422, "either items"),
-    ("unknown column", "new", {"column": "colour", "values": ["red"]}, 422, "no column 'colour'"),
-    ("unknown value", "new", {"column": "kind", "values": ["car"]}, 422, "'car'"),
+    ("unknown column", "new", {"column": "colour", "values": ["red"]}, 404, "no column 'colour'"),
+    ("unknown value", "new", {"column": "kind", "values": ["car"]}, 404, "'car'"),
     ("unknown set", "new", {"expression": "odd & old"}, 404, "'old'"),
     ("unknown field", "new", {"items": ["i1"], "file": "/etc/passwd"}, 422, "file is"),
 ]

@@ -10,14 +10,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
-from agentrec.decoding.sets.sources import having
 from agentrec.serving.service.failures import failures
-from agentrec.serving.service.schemas import NamedSet, SetContent, SetList, SetSize
+from agentrec.serving.service.schemas import NAME, NamedSet, SetContent, SetList, SetSize
 from agentrec.serving.service.service import Parts, Service
 
 router = APIRouter(tags=["constraints"])
 
-Name = Annotated[str, Path(min_length=1, max_length=100, description="Letters, digits and `_ . : = /`.")]
+Name = Annotated[
+    str,
+    Path(min_length=1, max_length=100, description="Letters, digits and `_ . : = /`.", json_schema_extra=NAME),
+]
 DELIVERY = 5.0  # seconds that older answers may take to be delivered
 
 
@@ -56,7 +58,7 @@ def _put(name: str, content: SetContent, service: Service) -> int:
     """Build the set and swap it in; in a thread, because a large one takes milliseconds."""
     chosen: Any
     if content.column:
-        chosen = having(service.shelf.catalogue, content.column, content.values)
+        chosen = service.shelf.having(content.column, content.values)
     elif content.expression:
         chosen = service.sets.get(content.expression)
     else:
