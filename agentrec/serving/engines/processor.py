@@ -65,6 +65,27 @@ class ItemsProcessor(ConstrainedProcessor):
         return ItemsProcessor.opened
 
 
+class PluginProcessor(ItemsProcessor):
+    """The same, as vLLM finds it installed: steps back where an engine names `ItemsProcessor` itself.
+
+    Raises:
+        ConfigError: an engine serves a generator of ours under asynchronous scheduling and does not name the class.
+    """
+
+    def __init__(self, vllm_config: Any, *rest: Any) -> None:
+        named = vllm_config.model_config.logits_processors or ()
+        self._steps_back = any(other == FOLLOWED or isinstance(other, type) for other in named)
+        super().__init__(vllm_config, *rest)
+        hidden = len(rest) > 1 and getattr(vllm_config.scheduler_config, "async_scheduling", False)
+        if self._steps_back:
+            self._requests = None
+        elif self._requests is not None and hidden:
+            raise ConfigError(
+                f"vLLM schedules asynchronously and shows an installed processor no tokens; start it with "
+                f"--logits-processors {FOLLOWED}, or with --no-async-scheduling"
+            )
+
+
 @cache
 def _open(where: Where) -> Served | None:
     """The items of a folder; None where it is no generator of ours."""

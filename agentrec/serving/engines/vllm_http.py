@@ -107,8 +107,8 @@ class HttpEngine:
             except httpx.HTTPError as error:
                 if time.monotonic() > end:
                     raise EngineDeadError(
-                        f"the server at {self.config.url} is not ready after {self.config.start_timeout:g} s ({error}); "
-                        "start it, or correct its address"
+                        f"the server at {self.config.url} is not ready after {self.config.start_timeout:g} s, and says "
+                        f"{error}; start it, or correct its address"
                     ) from error
                 await asyncio.sleep(0.3)
         model = found.json()["data"][0]
