@@ -97,12 +97,12 @@ def inventory(config: Config) -> Task:
 
 def _instances(config: Config) -> list[Instances]:
     own = OwnData(config.profit, config.holding_cost, config.lead_time, config.history, config.sku)
-    if config.data == "families":
-        return [_drawn(name, config.seed) for name in SUPPLIES]
     if config.data.lower().endswith(".csv"):
         return [load_own(config.data, own)]
     if own != OwnData():
         raise ConfigError("profit, holding_cost, lead_time, history and sku are for CSV files; expected none of them")
+    if config.data == "families":
+        return [_drawn(name, config.seed) for name in SUPPLIES]
     if not Path(config.data).is_dir():
         raise DataError(f"{config.data} is no folder; expected one of InventoryBench, a .csv file, or 'families'")
     return load_benchmark(config.data)

@@ -7,13 +7,14 @@ from now: an order of q units that arrives there sells min(q, S(l, k)) of them b
 unit matters only until a later order takes its place. None of those of the next n periods has come n periods from now
 with probability ``w(n) = prod over m < n of P(lead time > m)``, lost orders among them. So the q-th unit is worth
 
-    sum over l, k of P(lead time = l) [ p (w(l+k) - w(l+k+1)) 1{S(l,k) >= q} - h w(l+k) 1{S(l,k) < q} ]
+    sum over l, k of P(lead time = l) [ p (w(l+k) - w(l+k+1)) 1{S(l,k) >= q} - h c(l+k) 1{S(l,k) < q} ]
 
-on average over scenarios, with profit p and holding cost h; it is ordered while that is above 0. That is a weighted
-quantile of S. Where the lead time is sure, all weight lies on the period of arrival, whose service level becomes
-p / (p + h): the myopic policy for lost sales (Morton, 1971). Where orders get lost or overtake each other, it orders
-more against a failing successor, and less for a late arrival that the next order will forestall. It knows nothing of
-the end of the game.
+on average over scenarios, with profit p and holding cost h; it is ordered while that is above 0. A unit left over costs
+holding until a later order makes room for it, w, or, if later orders are small already, all the time, 1; ``c`` is w
+plus a share (``overhang``) of 1 - w. The order is a weighted quantile of S. Where the lead time is sure, all weight
+lies on the period of arrival, whose service level becomes p / (p + h): the myopic policy for lost sales (Morton, 1971).
+Where orders get lost or overtake each other, it orders more against a failing successor, and less for a late arrival
+that the next order will forestall. It knows nothing of the end of the game.
 
 Settings were chosen on drawn series, none of the benchmark's, by leaving demand families out: see
 `scripts/choose_inventory_settings.py`, which holds the candidates and what they scored.
@@ -46,6 +47,7 @@ class Config:
 
     scenarios: int = setting(96, "futures per instance")
     patience: int = setting(2, "periods from arrival on in which a unit may sell, where later orders may fail")
+    overhang: float = setting(0.5, "how far a unit left over counts as held where a later order may make room; 0 to 1")
     trust: float = setting(0.9, "prior probability that the promised lead time is kept")
     weight: float = setting(3.0, "how many orders that prior counts as")
     forecasts: forecasts.Config = field(default_factory=forecasts.Config, metadata={"help": "weights of forecasters"})
@@ -81,7 +83,7 @@ class Adaptive:
         leads = np.where(leads < NEGLIGIBLE, 0.0, leads)
         leads /= leads.sum(axis=1, keepdims=True)
         short = self._shortages(observation, leads)
-        values, gains, costs = _worths(short, leads, observation, self.config.patience)
+        values, gains, costs = _worths(short, leads, observation, self.config)
         share = 1 - costs / gains.sum(axis=1)
         weights = np.repeat(gains, short.shape[1], axis=1)
         return np.asarray(np.rint(_weighted_quantile(values, weights, share)), np.int64)
@@ -130,24 +132,27 @@ def _arrival_paths(observation: Observation, leads: Values, chances: Chances) ->
     return coming
 
 
-def _worths(short: Values, leads: Values, observation: Observation, patience: int) -> tuple[Values, Values, Values]:
+def _worths(short: Values, leads: Values, observation: Observation, config: Config) -> tuple[Values, Values, Values]:
     """Demand that an order could still sell, after each possible arrival, and what that is worth.
 
     Returns:
         S(l, k) in all scenarios, (B, M x S), the scenarios of each pair (l, k) together; ``p (w(l+k) - w(l+k+1)) +
-        h w(l+k)`` times the chance of l, (B, M); and the sum of ``h w(l+k)`` times the chance of l, (B,).
+        h c(l+k)`` times the chance of l, (B, M); and the sum of ``h c(l+k)`` times the chance of l, (B,).
     """
     lost = np.concatenate([np.zeros((*short.shape[:2], 1)), np.cumsum(short, axis=2)], axis=2)
     arrived = np.cumsum(leads[:, :-1], axis=1)
-    arrived = np.concatenate([arrived, np.repeat(arrived[:, -1:], patience, axis=1)], axis=1)
+    arrived = np.concatenate([arrived, np.repeat(arrived[:, -1:], config.patience, axis=1)], axis=1)
     alone = np.concatenate([np.ones((len(leads), 1)), np.cumprod(1 - arrived, axis=1)], axis=1)  # w
     values, gains, costs = [], [], np.zeros(len(leads))
-    for lag, wait in product(range(leads.shape[1] - 1), range(patience)):
-        now, later = (leads[:, lag] * alone[:, lag + wait + step] for step in (0, 1))
-        if now.any():
-            values.append(lost[:, :, lag + wait + 1] - lost[:, :, lag])
-            gains.append(observation.profit * (now - later) + observation.holding * now)
-            costs += observation.holding * now
+    for lag, wait in product(range(leads.shape[1] - 1), range(config.patience)):
+        chance = leads[:, lag]
+        if not chance.any():
+            continue
+        now, later = alone[:, lag + wait], alone[:, lag + wait + 1]
+        cost = observation.holding * chance * (now + config.overhang * (1 - now))
+        values.append(lost[:, :, lag + wait + 1] - lost[:, :, lag])
+        gains.append(observation.profit * chance * (now - later) + cost)
+        costs += cost
     return np.concatenate(values, axis=1), np.stack(gains, axis=1), costs
 
 
