@@ -40,7 +40,8 @@ Flags: those of `agentrec train sft`, and --teacher (a method of `agentrec list`
 on the same data, or saved scores as .npz or .parquet; required), --alpha (weight of the teacher), --beta (temperature
 of its scores), --tau (of the generator's softmax), --objective (marginal or kl), --masked (softmax over valid tokens
 only), --top_m (scores kept per target), --alpha_schedule (constant, rise, fall), --alpha_span, --scale (auto, logit,
-weight) and --table (float16, float32).
+weight), --folds (2 or more: every user is taught by a model trained without that user; a method only) and --table
+(float16, float32).
 
 Examples:
 
@@ -48,7 +49,8 @@ Examples:
 
     agentrec train tca4rec --data runs/data --sids runs/sids --teacher runs/sasrec --alpha 0.1 --out runs/aligned
 
-    agentrec train tca4rec --data runs/data --sids runs/sids --teacher transitions --out runs/aligned
+    agentrec train tca4rec --data runs/data --sids runs/sids --teacher transitions --folds 5 --objective kl \
+        --alpha 0.7 --dropout 0.1 --out runs/aligned
 """
 
 
