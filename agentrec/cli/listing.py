@@ -14,11 +14,12 @@ ROOMS = {
     "vectors": "item vectors",
     "semantic_ids": "quantisers",
     "prompts.tasks": "fine-tuning tasks",
+    "agents.inventory.policies": "inventory policies",
 }
 
 
 def list_methods(json_: Annotated[bool, typer.Option("--json", help="Print JSON, on the last line.")] = False) -> None:
-    """List recommenders, item vectors, quantisers, fine-tuning tasks, evaluation tasks and recipes.
+    """List recommenders, item vectors, quantisers, fine-tuning tasks, inventory policies, evaluation tasks and recipes.
 
     Example:
 

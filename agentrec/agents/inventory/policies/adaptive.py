@@ -16,8 +16,10 @@ lies on the period of arrival, whose service level becomes p / (p + h): the myop
 Where orders get lost or overtake each other, it orders more against a failing successor, and less for a late arrival
 that the next order will forestall. It knows nothing of the end of the game.
 
-Settings were chosen on drawn series, none of the benchmark's, by leaving demand families out: see
-`scripts/choose_inventory_settings.py`, which holds the candidates and what they scored.
+Settings were chosen on drawn series by leaving demand families out, `scripts/choose_inventory_settings.py`; no instance
+of the benchmark, and no real series, took part. Thirteen families in six supplies, 468 games: the OR baseline scores
+.465, these settings .656, and the settings chosen without a family .656 on it. Fourteen neighbours, one setting changed
+each, score .646 (patience 1), .654 (memory 1, sharpness .25), and else within .001: there is little to tune.
 """
 
 from __future__ import annotations
