@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agentrec import __version__
-from agentrec.cli import data, eval, listing, recommend, run, serve, sids, train
+from agentrec.cli import data, eval, listing, recommend, run, serve, sids, train, ui
 from agentrec.core.errors import AgentrecError, AgentrecWarning
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(eval.app, name="eval")
 app.command("recommend")(recommend.recommend)
 app.command("serve")(serve.serve)
+app.command("ui")(ui.ui)
 app.command("run")(run.run)
 app.command("list")(listing.list_methods)
 

@@ -20,6 +20,7 @@ from agentrec.serving.service.routes import chat, constraints, health, items, re
 from agentrec.serving.service.service import Service
 from agentrec.serving.service.settings import ServiceConfig
 from agentrec.serving.service.shelf import Shelf
+from agentrec.serving.service.streams import EndingStreams
 
 Mount = Callable[[FastAPI], Any]
 
@@ -55,6 +56,7 @@ def build_app(
         app.include_router(part.router)
     add_failures(app)
     add_pages(app, service)
+    app.add_middleware(EndingStreams, draining=service.draining)
     app.add_middleware(BodyLimit, limit=config.max_body)
     if key:
         app.add_middleware(APIKey, key=key)

@@ -80,7 +80,7 @@ def page(schema: dict[str, Any]) -> str:
     title = html.escape(f"{schema['info']['title']} {schema['info']['version']}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><h1>{title}</h1>'
+        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><style>{STYLE}</style></head><body><h1>{title}</h1>'
         f"<p>{html.escape(schema['info']['description'])} The schema: <a href='/openapi.json'>/openapi.json</a>.</p>"
         f"{''.join(blocks)}</body></html>"
     )

@@ -14,7 +14,10 @@ def _whole(value: Any) -> Any:
 
 Integer = Annotated[int, BeforeValidator(_whole)]
 ItemId = Annotated[str, Field(min_length=1, max_length=512)]
-NAME: dict[str, Any] = {"pattern": r"^[\p{L}\p{N}_][\p{L}\p{N}_.:=/]*$", "not": {"const": "all"}}  # told; `ConstraintSets` looks
+NAME: dict[str, Any] = {
+    "pattern": r"^[\p{L}\p{N}_][\p{L}\p{N}_.:=/]*$",
+    "not": {"const": "all"},
+}
 EXPRESSION: dict[str, Any] = {"format": "set-expression"}
 SetName = Annotated[
     str, Field(min_length=1, max_length=100, description="Name of a constraint set.", json_schema_extra=NAME)
