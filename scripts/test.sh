@@ -8,7 +8,7 @@
 set -euo pipefail
 
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
-bash scripts/install.sh train text dev
+bash scripts/install.sh train text http serve ui agents engine dev
 python=${AGENTREC_VENV:-.venv}/bin/python
 
 markers='not slow and not gpu'
