@@ -55,7 +55,7 @@ def test_limits_cover_the_bound_of_the_population(shift, share, truth):
     """Outcomes are normal; a share of the people gains ``shift``. Limits of 90 %, at two sample sizes."""
     for people in (40, 150):
         rows = []
-        for seed in range(100):
+        for seed in range(60):
             rng = np.random.default_rng(seed)
             helped = rng.normal(size=people) + shift * (rng.random(people) < share)
             made = complementarity_lower_bound(
