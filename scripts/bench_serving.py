@@ -270,7 +270,8 @@ def overhead(case: dict[str, Any]) -> Any:
 
 def measure(way: str, case: dict[str, Any]) -> Any:
     """One way in a process of its own."""
-    says = {"OMP_NUM_THREADS": str(case["threads"]), "VLLM_LOGGING_LEVEL": "ERROR", "HF_HUB_OFFLINE": "1"}
+    quiet = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "HF_HUB_OFFLINE": "1"}
+    says = {**quiet, "OMP_NUM_THREADS": str(case["threads"])}
     command = [sys.executable, str(Path(__file__).resolve()), "--way", way, "--case", json.dumps(case)]
     done = subprocess.run(command, env={**os.environ, **says}, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -234,6 +234,8 @@ class VllmEngine:
         }
         with engine_starts():
             config = EngineArgs(**arguments).create_engine_config()
+            if config.parallel_config.world_size == 1:  # on CPUs vLLM has chosen a process, which knows no tickets
+                config.parallel_config.distributed_executor_backend = "uni"
             return LLMEngine(config, Executor.get_class(config), log_stats=False, multiprocess_mode=False)
 
     def _work(self, start: Group) -> None:

@@ -34,14 +34,18 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     sets, port = tmp_path_factory.mktemp("sets") / "sets", free_port()
     small = ("--enforce-eager", "--dtype", "float32", "--max-model-len", "512", "--gpu-memory-utilization", "0.1")
     command, says = server_command(folder, port=port, sets_folder=sets, more=(*small, "--block-size", "32"))
-    log = (sets.parent / "log").open("w")
-    process = subprocess.Popen(
-        command, env={**os.environ, **says, "VLLM_CPU_KVCACHE_SPACE": "1"}, stdout=log, stderr=subprocess.STDOUT
-    )
-    yield f"http://127.0.0.1:{port}", sets
-    process.terminate()
-    process.wait(30)
-    log.close()
+    environment = {**os.environ, **says, "VLLM_CPU_KVCACHE_SPACE": "1"}
+    with (sets.parent / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield f"http://127.0.0.1:{port}", sets
+        finally:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 @pytest.mark.vllm
@@ -50,7 +54,7 @@ def test_a_server_ranks_writes_and_refuses(
     server: tuple[str, Path], folder: Path, preset: GenerativeRecommender
 ) -> None:
     url, sets_folder = server
-    engine = HttpEngine(folder, sets_folder=sets_folder, config=HttpConfig(url, start_timeout=170))
+    engine = HttpEngine(folder, sets_folder=sets_folder, config=HttpConfig(url, start_timeout=400))
     engine.sets.put("few", list(range(0, 200, 9)))
     rng = np.random.default_rng(0)
     lists = [rng.integers(0, 200, length).tolist() for length in (0, 5, 20, 11)]
