@@ -44,7 +44,7 @@ def test_with_steady_demand_and_no_lead_time_it_keeps_the_newsvendor_level():
 @pytest.mark.parametrize("family", [*FAMILIES, *FURTHER])
 def test_it_beats_the_baseline_in_every_family(family):
     def mean(name: str, supply: Supply) -> float:
-        known = generate([family], Sizes(series=4), supply=supply, seed=11)
+        known = generate([family], Sizes(series=6), supply=supply, seed=11)
         return float(play(load_policy(name)(), known).score.mean())
 
     gains = [mean("adaptive", supply) - mean("or", supply) for supply in SUPPLIES.values()]
