@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from agentrec.data.dataset import Dataset
+    from agentrec.serving.service.engines import Served
     from agentrec.serving.service.settings import ServiceConfig
 
 
@@ -20,6 +22,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
     items: Annotated[str | None, typer.Option(help="Items table, if the data set holds none.")] = None,
     sets: Annotated[Path | None, typer.Option(help="Folder of constraint sets to begin with.")] = None,
     engine: Annotated[str, typer.Option(help="tree (in process), vllm (in process) or vllm-http.")] = "tree",
+    vllm_url: Annotated[str | None, typer.Option(help="The vLLM server of --engine vllm-http, without /v1.")] = None,
+    vllm_sets: Annotated[Path | None, typer.Option(help="The folder that server reads as AGENTREC_SETS.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is reached from outside.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
     num_beams: Annotated[int | None, typer.Option(help="Beam width; the model's own by default.", min=1)] = None,
@@ -32,7 +36,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
     """Serve recommendations over HTTP: items, constraint sets, search, health, figures, and a page to try it.
 
     The API key, if you want one, comes from the environment variable AGENTREC_API_KEY. /docs shows the API. SIGTERM
-    drains: what runs is answered, then the process ends with code 0.
+    drains: what runs is answered, then the process ends with code 0. A vLLM server's own key is AGENTREC_VLLM_KEY.
 
     Examples:
 
@@ -40,11 +44,15 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
 
         agentrec serve --model runs/generator --data runs/data --sets runs/sets --port 9000 --no-ui
 
+        agentrec serve --model runs/generator --data runs/data --engine vllm-http --vllm-url http://127.0.0.1:9001
+
         AGENTREC_API_KEY=secret agentrec serve --model runs/generator --data runs/data --host 0.0.0.0
 
         curl -X POST http://127.0.0.1:8000/v1/recommendations -H 'content-type: application/json'
         -d '{"user_id": "0", "n": 5}'
     """
+    from dataclasses import replace
+
     from agentrec.core.errors import ConfigError, require
     from agentrec.serving.service.settings import ServiceConfig
 
@@ -54,39 +62,28 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
         raise ConfigError(f"log_level is {log_level!r}; expected debug, info, warning or error")
     limits: dict[str, Any] = {"max_requests": max_requests, "deadline": deadline, "drain": drain}
     config = ServiceConfig(host=host, port=port, **limits)
-    app, config = _app(config, str(model), data, items=items, sets=sets, engine=engine, num_beams=num_beams, page=page)
-    raise typer.Exit(_run(app, config, log_level))
-
-
-def _app(
-    config: ServiceConfig,
-    model: str,
-    data: str,
-    *,
-    items: str | None,
-    sets: Path | None,
-    engine: str,
-    num_beams: int | None,
-    page: bool,
-) -> tuple[FastAPI, ServiceConfig]:
-    """The application over a model and its data."""
-    from dataclasses import replace
-
     from agentrec.data.load import load_dataset
-    from agentrec.serving.generative import GenerativeRecommender
+    from agentrec.serving.service.engines import Server, served
+
+    server = None
+    if vllm_url is not None:
+        server = Server(vllm_url.rstrip("/").removesuffix("/v1"), os.environ.get("AGENTREC_VLLM_KEY", ""), vllm_sets)
+    dataset = load_dataset(data, items=items)
+    model_served = served(engine, model, dataset.catalogue, sets=sets, server=server)
+    beams = num_beams or model_served.num_beams
+    config = replace(config, num_beams=beams, max_beams=max(beams, config.max_beams))
+    raise typer.Exit(_run(_app(model_served, dataset, config, page), config, log_level))
+
+
+def _app(model: Served, dataset: Dataset, config: ServiceConfig, page: bool) -> FastAPI:
+    """The application over a model and its data."""
     from agentrec.serving.service.app import build_app
-    from agentrec.serving.service.engines import engine_builder, sets_of
     from agentrec.serving.service.settings import KEY_VARIABLE
     from agentrec.serving.service.shelf import Shelf
 
-    dataset = load_dataset(data, items=items)
-    recommender = GenerativeRecommender.load(model, catalogue=dataset.catalogue)
-    shelf = Shelf(dataset.catalogue, recommender.vocabulary, recommender.form, dataset.user_ids, dataset.histories())
-    beams = num_beams or recommender.num_beams
-    config = replace(config, num_beams=beams, max_beams=max(beams, config.max_beams))
-    build = engine_builder(engine, recommender, sets_of(recommender, sets))
+    shelf = Shelf(dataset.catalogue, model.vocabulary, model.form, dataset.user_ids, dataset.histories())
     key = os.environ.get(KEY_VARIABLE, "")
-    return build_app(shelf, build, config, key=key, mounts=_mounts(key) if page else ()), config
+    return build_app(shelf, model.build, config, key=key, mounts=_mounts(key) if page else ())
 
 
 def _mounts(key: str) -> tuple[Any, ...]:

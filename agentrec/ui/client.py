@@ -28,7 +28,7 @@ class ServiceClient:
 
     def __init__(self, base_url: str, *, key: str = "", app: Any = None) -> None:
         transport = None if app is None else httpx.ASGITransport(app=app)
-        headers = {"Authorization": b"Bearer " + key.encode()} if key else {}
+        headers = [(b"Authorization", b"Bearer " + key.encode())] if key else []
         self._http = httpx.AsyncClient(
             base_url=base_url, headers=headers, transport=transport, timeout=SECONDS, trust_env=False
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentrec.ui.client import ServiceClient
@@ -50,10 +50,10 @@ def mount_page(app: FastAPI, *, key: str = "", service: str = "") -> FastAPI:
         service: address of a service that runs elsewhere; by default ``app`` is the service.
     """
     client = ServiceClient(service or "http://service", key=key, app=None if service else app)
-    icon = '<link rel="icon" href="data:,">'
-    options: dict[str, Any] = {"head": icon, "footer_links": [], "run_history": False, "pwa": False, "ssr_mode": False}
+    options: dict[str, Any] = {"footer_links": [], "run_history": False, "pwa": False, "ssr_mode": False}
     app.add_middleware(OwnOnly)
-    return gr.mount_gradio_app(app, build_page(client), PATH, show_error=True, **options, **look())
+    mounted: FastAPI = gr.mount_gradio_app(app, build_page(client), PATH, show_error=True, **options, **look())
+    return mounted
 
 
 def page_app(service: str, *, key: str = "") -> FastAPI:
@@ -64,6 +64,10 @@ def page_app(service: str, *, key: str = "") -> FastAPI:
         key: its API key.
     """
     app = FastAPI(title="agentrec", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        return Response(status_code=204)
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:

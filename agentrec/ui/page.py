@@ -28,11 +28,14 @@ class Tab(Protocol):
         """Add the components and what they do, inside the tab."""
 
 
-def build_page(client: ServiceClient) -> gr.Blocks:
+def build_page(client: ServiceClient) -> Any:
     """Put the page together.
 
     Args:
         client: of the service.
+
+    Returns:
+        Gradio's `Blocks`.
     """
     tabs: list[Tab] = sorted((TABS.load(name)() for name in TABS.names()), key=lambda tab: (tab.order, tab.title))
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:

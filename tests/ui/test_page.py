@@ -82,7 +82,10 @@ def page(browser: Any, url: str) -> Iterator[Any]:
     complaints: list[str] = []
     opened = browser.new_page(viewport={"width": 1200, "height": 1000})
     opened.on("request", lambda request: asked.append(request.url))
-    opened.on("console", lambda message: complaints.append(f"{message.text} {message.location}") if message.type == "error" else None)
+    opened.on(
+        "console",
+        lambda message: complaints.append(f"{message.text} {message.location}") if message.type == "error" else None,
+    )
     opened.on("pageerror", lambda error: complaints.append(str(error)))
     opened.on("response", lambda answer: complaints.append(answer.url) if answer.status >= 400 else None)
     opened.goto(f"{url}/ui")

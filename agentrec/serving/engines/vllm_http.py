@@ -87,6 +87,11 @@ class HttpEngine:
         self._alive = False
         self._counts = dict.fromkeys(("requests", "batches", "prompt_tokens", "beam_tokens"), 0)
 
+    @property
+    def upstream(self) -> Any:
+        """The HTTP client of the server, for a service that passes chats through; None before the start."""
+        return self._client
+
     async def start(self) -> None:
         """See `Engine`; waits until the server is ready."""
         import httpx

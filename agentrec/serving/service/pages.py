@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from agentrec.serving.service.service import Service
 
@@ -49,6 +49,10 @@ def add_pages(app: FastAPI, service: Service) -> None:
     async def docs() -> HTMLResponse:
         return HTMLResponse(page(schema()))
 
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        return Response(status_code=204)  # browsers ask for one whatever a page says
+
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
@@ -80,7 +84,7 @@ def page(schema: dict[str, Any]) -> str:
     title = html.escape(f"{schema['info']['title']} {schema['info']['version']}")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><style>{STYLE}</style></head><body><h1>{title}</h1>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body><h1>{title}</h1>'
         f"<p>{html.escape(schema['info']['description'])} The schema: <a href='/openapi.json'>/openapi.json</a>.</p>"
         f"{''.join(blocks)}</body></html>"
     )
