@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agentrec.cli.recommend_all import BatchOptions, check_all, only_with_all, recommend_to_all
 from agentrec.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from agentrec.data.dataset import Dataset
 
 
-def recommend(  # noqa: PLR0917 - one parameter per option; typer passes them by name
+def recommend(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes them by name
     model: Annotated[Path, typer.Option(help="Folder of a trained recommender.")],
     data: Annotated[str, typer.Option(help="The data set it was trained on.")],
     user: Annotated[str | None, typer.Option(help="A user id of the data set.")] = None,
@@ -23,16 +24,34 @@ def recommend(  # noqa: PLR0917 - one parameter per option; typer passes them by
     n: Annotated[int, typer.Option("-n", help="How many items.", min=1)] = 10,
     exclude_seen: Annotated[bool, typer.Option("--exclude-seen", help="Leave the history's items out.")] = False,
     items: Annotated[str | None, typer.Option(help="Items table, if the data set holds none.")] = None,
+    users: Annotated[str | None, typer.Option(help="`all`: lists of every user, as Parquet files in --out.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for --users all; a killed run goes on in it.")] = None,
+    shard: Annotated[str, typer.Option(help="i/k: what the i-th of k processes writes, from 0.")] = "0/1",
+    shard_size: Annotated[int, typer.Option(help="Users per file.", min=1)] = 2048,
+    engine: Annotated[str | None, typer.Option(help="For --users all: tree, vllm or vllm-http.")] = None,
+    vllm_url: Annotated[str | None, typer.Option(help="The vLLM server of --engine vllm-http, without /v1.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON, on the last line.")] = False,
 ) -> None:
-    """Recommend items to a user of the data set, or for titles that you type.
+    """Recommend items to a user of the data set, for titles that you type, or to all users into Parquet files.
 
     Examples:
 
         agentrec recommend --model runs/generator --data runs/data --user user-7
 
         agentrec recommend --model runs/sasrec --data runs/data --title "tent" --title "boots" -n 5
+
+        agentrec recommend --model runs/generator --data runs/data --users all --out runs/lists
+
+        agentrec recommend --model runs/generator --data runs/data --users all --out runs/lists --shard 1/4
     """
+    if users is not None or out is not None:
+        single = user is not None or bool(title)
+        check_all(users, out, single)
+        options = BatchOptions(str(out), n, exclude_seen, shard, shard_size, engine, vllm_url)
+        recommend_to_all(model, data, items, options, json_=json_)
+        return
+    if engine is not None or vllm_url is not None or shard != "0/1":
+        only_with_all(engine=engine, vllm_url=vllm_url, shard=shard)
     from agentrec.data.load import load_dataset
     from agentrec.pipeline.run import in_words
     from agentrec.serving.load import load_recommender
