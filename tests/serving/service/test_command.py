@@ -1,0 +1,138 @@
+"""``agentrec serve`` as a process: it answers, logs without personal data, and SIGTERM drains it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from agentrec.core.errors import AgentrecError, ConfigError, ServingWarning, UnknownNameError
+from agentrec.core.types import Catalogue, Histories
+from agentrec.serving.engines.tree import TreeEngine
+from agentrec.serving.generative import GenerativeRecommender
+from agentrec.serving.service.app import build_app
+from agentrec.serving.service.engines import Server, served
+from agentrec.serving.service.server import run
+from agentrec.serving.service.settings import ServiceConfig
+from agentrec.serving.service.shelf import Shelf
+from agentrec.serving.through_engine import EngineRecommender
+
+
+@pytest.fixture(scope="module")
+def folder(recommender: GenerativeRecommender, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("served") / "generator"
+    recommender.save_pretrained(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def data(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("data")
+    rows = [f"secret-user-{user},i{item},{item}" for user in range(3) for item in range(120)]
+    (made / "interactions.csv").write_text("\n".join(["user_id,item_id,order", *rows]), encoding="utf-8")
+    titles = [f"{item},{title}" for item, title in zip(catalogue.ids, catalogue.titles, strict=True)]
+    (made / "items.csv").write_text("\n".join(["item_id,title", *titles]), encoding="utf-8")
+    return made
+
+
+def test_the_command_serves_and_sigterm_drains_it(folder: Path, data: Path) -> None:
+    words = ["serve", "--model", str(folder), "--data", str(data), "--port", "0", "--no-ui"]
+    process = subprocess.Popen([sys.executable, "-m", "agentrec", *words], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    found = re.search(r"serving at (http://127\.0\.0\.1:\d+) ", first)
+    assert found, first
+    url = found[1]
+    statuses: list[int] = []
+
+    def ask(body: dict[str, Any]) -> None:
+        statuses.append(httpx.post(f"{url}/v1/recommendations", json=body, timeout=60, trust_env=False).status_code)
+
+    ask({"user_id": "secret-user-1", "n": 5})
+    ask({"user_id": "secret-user-9", "n": 5})
+    ask({"history": ["i1", "i77"], "constraint": "i77-set"})
+    assert statuses == [200, 404, 404]
+    httpx.get(f"{url}/v1/items/search", params={"q": "private words"}, trust_env=False)
+    asking = [threading.Thread(target=ask, args=({"history": ["i1"], "n": 60},)) for _ in range(12)]
+    for thread in asking:
+        thread.start()
+    until = time.monotonic() + 30
+    while "agentrec_in_flight 0.0" in httpx.get(f"{url}/metrics", trust_env=False).text:
+        assert time.monotonic() < until
+        if len(statuses) == 15:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, logged = process.communicate(timeout=60)
+    for thread in asking:
+        thread.join(60)
+    assert process.returncode == 0, logged
+    assert len(statuses) == 15
+    lines = [json.loads(line) for line in logged.splitlines()]
+    assert {line["event"] for line in lines} == {"request"}
+    assert {"/v1/recommendations", "/v1/items/search"} <= {line["route"] for line in lines}
+    for word in ("secret", "i77", "private", "user_id"):
+        assert word not in logged
+
+
+def test_a_taken_port_is_one_sentence(recommender: GenerativeRecommender, shelf: Shelf) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config = ServiceConfig(port=taken.getsockname()[1])
+        app = build_app(shelf, lambda: TreeEngine(recommender), config)
+        with pytest.raises(AgentrecError, match=r"could not listen on 127\.0\.0\.1"):
+            run(app, config, log_level="error")
+
+
+def test_an_open_door_without_a_key_is_a_warning(recommender: GenerativeRecommender, shelf: Shelf) -> None:
+    config = ServiceConfig(host="0.0.0.0", port=0)
+    app = build_app(shelf, lambda: TreeEngine(recommender), config)
+
+    def stop(_: str) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.warns(ServingWarning, match="asks for no API key"):
+        assert run(app, config, say=stop, log_level="error") == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("port", 70_000), ("deadline", 0.0), ("max_body", -1), ("drain", float("inf"))]
+)
+def test_settings_are_looked_at(setting: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=setting):
+        ServiceConfig(**{setting: value})
+
+
+def test_an_engine_is_picked_by_name(folder: Path, catalogue: Catalogue) -> None:
+    with pytest.raises(UnknownNameError, match="those that exist are tree, vllm, vllm-http"):
+        served("trees", folder, catalogue)
+    with pytest.raises(ConfigError, match="missing; expected an address"):
+        served("vllm-http", folder, catalogue)
+    with pytest.raises(ConfigError, match="and with no other"):
+        served("tree", folder, catalogue, server=Server("http://127.0.0.1:1"))
+    far = served("vllm-http", folder, catalogue, server=Server("http://127.0.0.1:1"))
+    near = served("tree", folder, catalogue)
+    history = np.array([3, 1, 2])
+    assert far.form.prompt(history) == near.form.prompt(history)
+    assert (far.num_beams, far.build().name) == (near.num_beams, "vllm-http")
+
+
+def test_an_engine_recommends_what_its_generator_does(
+    folder: Path, catalogue: Catalogue, recommender: GenerativeRecommender
+) -> None:
+    histories = Histories.from_lists([[1, 2, 3], [4], list(range(30))])
+    with EngineRecommender(served("tree", folder, catalogue)) as engine:
+        assert engine.num_items == 120
+        for seen in (False, True):
+            found, own = (one.recommend(histories, 8, exclude_seen=seen) for one in (engine, recommender))
+            np.testing.assert_array_equal(found.items, own.items)
+            np.testing.assert_allclose(found.scores, own.scores, rtol=1e-4)
