@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agentrec import __version__
-from agentrec.cli import data, eval, listing, recommend, run, serve, sids, train, ui
+from agentrec.cli import agent, data, eval, listing, recommend, run, serve, sids, train, ui
 from agentrec.core.errors import AgentrecError, AgentrecWarning
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(sids.app, name="sids")
 app.add_typer(train.app, name="train")
 app.add_typer(eval.app, name="eval")
+app.add_typer(agent.app, name="agent")
 app.command("recommend")(recommend.recommend)
 app.command("serve")(serve.serve)
 app.command("ui")(ui.ui)

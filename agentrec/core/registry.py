@@ -1,6 +1,7 @@
 """The folder is the registry: a method's name is its file's name.
 
-A module is a method when it binds ``METHOD`` (its class) at top level. Listing parses files and imports nothing;
+A module is a method when it binds ``METHOD`` (its class) at top level; where methods are folders, one file in each of
+them does, and the folder's name is the method's. Listing parses files and imports nothing;
 `Registry.load` imports the one module asked for. Other packages add methods by entry points in the group of the
 room's name, for example ``[project.entry-points."agentrec.models"]``.
 """
@@ -26,9 +27,11 @@ class Registry:
 
     Attributes:
         package: import name of the folder, which is the entry point group too.
+        file: where methods are folders, the name of the module in each that binds ``METHOD``.
     """
 
     package: str
+    file: str = ""
 
     @cached_property
     def _local(self) -> dict[str, str]:
@@ -36,10 +39,11 @@ class Registry:
         folders = [] if spec is None or spec.submodule_search_locations is None else spec.submodule_search_locations
         found = {}
         for folder in folders:
-            for file in sorted(Path(folder).glob("*.py")):
+            for file in sorted(Path(folder).glob(f"*/{self.file}.py" if self.file else "*.py")):
                 tree = ast.parse(file.read_text(encoding="utf-8"))
                 if any(_binds_method(node) for node in tree.body):
-                    found[file.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+                    name = file.parent.name if self.file else file.stem
+                    found[name] = (ast.get_docstring(tree) or "").partition("\n")[0]
         return found
 
     @cached_property
@@ -62,7 +66,7 @@ class Registry:
             UnknownNameError: no method has that name.
         """
         if name in self._local:
-            return importlib.import_module(f"{self.package}.{name}")
+            return importlib.import_module(".".join(part for part in (self.package, name, self.file) if part))
         if name in self._foreign:
             return importlib.import_module(self._foreign[name].module)
         room = self.package.rpartition(".")[2]

@@ -63,6 +63,28 @@ def load_own(path: str | Path, config: OwnData | None = None) -> Instances:
     config, path = config or OwnData(), Path(path)
     columns = _columns(path)
     rows, name = _one_product(columns, path, config.sku)
+    return _instance(columns, rows, name, config, path)
+
+
+def load_products(path: str | Path, config: OwnData | None = None) -> list[Instances]:
+    """Read every product of a file, or the one that ``sku`` names: as `load_own`, one instance each, sorted by name.
+
+    Raises:
+        DataError: a column is missing, or a cell is not as expected; the message names row, value and remedy.
+    """
+    config, path = config or OwnData(), Path(path)
+    columns = _columns(path)
+    if config.sku is not None or "sku" not in columns:
+        rows, name = _one_product(columns, path, config.sku)
+        return [_instance(columns, rows, name, config, path)]
+    found: dict[str, list[int]] = {}
+    for row, product in enumerate(columns["sku"]):
+        found.setdefault(product, []).append(row)
+    return [_instance(columns, rows, name, config, path) for name, rows in sorted(found.items())]
+
+
+def _instance(columns: dict[str, list[str]], rows: list[int], name: str, config: OwnData, path: Path) -> Instances:
+    """The instance of some rows."""
     picked = {kind: [cells[row] for row in rows] for kind, cells in columns.items()}
     where = [f"row {row + 2} of {path}" for row in rows]
     demand = np.array([units(text, place) for text, place in zip(picked["demand"], where, strict=True)], np.int64)

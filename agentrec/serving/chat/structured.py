@@ -40,7 +40,7 @@ def read_answer(reply: Reply, shape: type[Shape]) -> Shape:
         try:
             return shape.model_validate_json(json.dumps(content), strict=False)
         except ValidationError as error:
-            first = first or _told(error)
+            first = first or told(error)
     raise ShapeError(problems + (first or ["it holds no JSON object"]))
 
 
@@ -70,7 +70,7 @@ def _refused(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _told(error: ValidationError) -> list[str]:
+def told(error: ValidationError) -> list[str]:
     """Problems in words: where, what was found, and what was expected."""
     found = []
     for problem in error.errors(include_url=False, include_context=False)[:SHOWN]:

@@ -19,14 +19,14 @@ class PolicyBackend:
     """A Python function answers.
 
     Args:
-        answer: the request to its answer, as text or as JSON content.
+        answer: the request to its answer, as text or as JSON content; its module is the name of the model.
     """
 
     name: ClassVar[str] = "policy"
 
     def __init__(self, answer: Answerer) -> None:
         self._answer = answer
-        self.model = getattr(answer, "__qualname__", type(answer).__qualname__)
+        self.model = ".".join(getattr(answer, "__module__", "").split(".")[-2:])
 
     @classmethod
     def open(cls, config: ChatConfig, policy: Answerer | None) -> PolicyBackend:
