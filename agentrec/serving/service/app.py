@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -71,7 +72,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     service.shelf.warm()
     try:
-        await service.supervisor.start()
+        await _start(service)
     except AgentrecError as error:
         app.state.start_error = error
         raise
@@ -79,3 +80,17 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await service.supervisor.close()
+
+
+async def _start(service: Service) -> None:
+    """Start the engine, which may take minutes, unless a signal comes first."""
+    starting = asyncio.ensure_future(service.supervisor.start())
+    stopping = asyncio.ensure_future(service.draining.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            raise InterruptedError("the service was stopped while its engine started")
+        starting.result()
+    finally:
+        starting.cancel()
+        stopping.cancel()

@@ -21,7 +21,7 @@ class JSONLines(logging.Formatter):
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage().strip().rpartition("\n")[2],  # of a traceback the last line
             **getattr(record, "facts", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:

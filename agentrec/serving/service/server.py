@@ -7,6 +7,7 @@ whoever watches the process starts another.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -41,12 +42,14 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, say: Callable[[str], None]) -> None:
         super().__init__(config)
         self.exit_code = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._service = service
         self._say = say
         service.supervisor.on_lost = self._lost
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and tell where."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._say(f"http://{_shown(self.config.host)}:{self.port}")
@@ -72,7 +75,10 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; at once with a second signal."""
-        self._service.draining.set()
+        if self._loop is None:
+            self._service.draining.set()
+        else:  # a signal does not wake the loop by itself
+            self._loop.call_soon_threadsafe(self._service.draining.set)
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -129,6 +135,8 @@ def run(
         server.run()
     if app.state.start_error is not None:
         raise app.state.start_error
+    if app.state.service.draining.is_set() and not server.started:
+        return 0
     if not server.started:
         raise AgentrecError(
             f"the service could not listen on {config.host}:{config.port}; expected a free port and an address of this "

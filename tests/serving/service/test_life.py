@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +17,10 @@ import pytest
 from agentrec.serving.engines.protocol import BeamRequest, BeamResult, EngineDeadError
 from agentrec.serving.engines.tree import TreeEngine
 from agentrec.serving.generative import GenerativeRecommender
+from agentrec.serving.service.app import build_app
+from agentrec.serving.service.server import run
 from agentrec.serving.service.settings import ServiceConfig
+from agentrec.serving.service.shelf import Shelf
 from agentrec.serving.service.supervisor import Supervisor
 
 CRASHES = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # on purpose
@@ -97,8 +103,6 @@ def test_an_engine_that_dies_while_nobody_asks_is_noticed(breakable: Breakable, 
 
 
 def ask_directly(engine: TreeEngine) -> BeamResult:
-    import asyncio
-
     async def ask() -> BeamResult:
         return await asyncio.wait_for(engine.beam(BeamRequest((1,), 1, 2)), 10)
 
@@ -171,8 +175,6 @@ def test_shutdown_answers_what_runs(breakable: Breakable, launch: Callable[..., 
 
 
 def test_an_engine_that_does_not_answer_dies_for_all_at_once(breakable: Breakable) -> None:
-    import asyncio
-
     async def scenario() -> None:
         supervisor = Supervisor(lambda: TreeEngine(breakable), pause=0.01)
         with pytest.raises(EngineDeadError, match="is being started"):
@@ -192,3 +194,32 @@ def test_an_engine_that_does_not_answer_dies_for_all_at_once(breakable: Breakabl
             await supervisor.ask(lambda: asyncio.sleep(0))
 
     asyncio.run(scenario())
+
+
+def test_a_signal_while_the_engine_starts_ends_the_service(
+    recommender: GenerativeRecommender, shelf: Shelf, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Endless(TreeEngine):
+        """Never ready, as a server that is still loading."""
+
+        async def start(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(60)
+
+    config = ServiceConfig(port=0)
+    began = time.monotonic()
+    assert run(build_app(shelf, lambda: Endless(recommender), config), config) == 0
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_an_engine_that_does_not_start_is_said_in_its_words(recommender: GenerativeRecommender, shelf: Shelf) -> None:
+    class Missing(TreeEngine):
+        """Has nothing to run on."""
+
+        async def start(self) -> None:
+            raise EngineDeadError("the graphics card is gone; expected one, so put it back")
+
+    config = ServiceConfig(port=0)
+    with pytest.raises(EngineDeadError, match="put it back"):
+        run(build_app(shelf, lambda: Missing(recommender), config), config, log_level="error")
