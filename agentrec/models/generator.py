@@ -80,13 +80,24 @@ def write_generator(
     """Write the parts into an existing folder."""
     with no_bars(), writing_weights(folder):
         model.save_pretrained(folder, state_dict=weights)
-        tokenizer.save_pretrained(folder)
+        _save_tokenizer(tokenizer, folder)
     vocabulary.save_pretrained(folder / SIDS)
     names = {"module": "agentrec.serving.generative", "name": "GenerativeRecommender"}
     card = card_text({**config, **provenance}, summary=SUMMARY, room=ROOM, method=METHOD_NAME, **names)
     (folder / "README.md").write_text(card, encoding="utf-8")
     manifest = {"format": FORMAT, "room": ROOM, "method": METHOD_NAME}
     write_json(folder / MANIFEST, {**manifest, "config": dict(config), "provenance": dict(provenance)})
+
+
+def _save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write it; without chat template where it knows no text, because vLLM 0.32's server falls over such a chat."""
+    template = tokenizer.chat_template
+    if template is not None and not tokenizer.encode("x", add_special_tokens=False):
+        tokenizer.chat_template = None
+    try:
+        tokenizer.save_pretrained(folder)
+    finally:
+        tokenizer.chat_template = template
 
 
 @contextlib.contextmanager

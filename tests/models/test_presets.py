@@ -1,10 +1,15 @@
 """Presets: sizes as promised, seeded, and a tokenizer that reads semantic IDs and text."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
 from agentrec.core.errors import ArtefactError
+from agentrec.models.generator import read_generator, save_generator
 from agentrec.models.presets import build_generator
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
 
 TOKENS = [f"<{letter}_{code}>" for letter in "abc" for code in range(256)]
 
@@ -29,3 +34,13 @@ def test_the_tokenizer_reads_ids_and_text() -> None:
 def test_a_name_that_is_nothing_says_so() -> None:
     with pytest.raises(ArtefactError, match="neither a preset"):
         build_generator("no-such-model-anywhere", TOKENS)
+
+
+def test_a_saved_tokenizer_without_words_has_no_chat_template(tmp_path: Path) -> None:
+    vocabulary = SIDVocabulary(np.array([[0, 1], [1, 0]]))
+    for texts in (None, ["tents and boots"]):
+        made = build_generator("qwen3-tiny", vocabulary.all_tokens, texts=texts)
+        folder = tmp_path / str(texts is None)
+        save_generator(folder, made.model, made.tokenizer, vocabulary, config={}, provenance={})
+        assert (read_generator(folder).tokenizer.chat_template is None) == (texts is None)
+        assert made.tokenizer.chat_template is not None

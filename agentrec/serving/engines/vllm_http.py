@@ -50,7 +50,7 @@ class HttpConfig:
     url: str = setting("http://127.0.0.1:8000", "The server, without /v1.")
     key: str = setting("", "API key, if the server asks for one.")
     start_timeout: float = setting(300.0, "Seconds until the server must be ready.")
-    timeout: float = setting(60.0, "Seconds until an answer must be there.")
+    timeout: float = setting(120.0, "Seconds until an answer must be there.")
     max_waiting: int = setting(256, "Requests under way; further ones are told to come back.")
     max_beams: int = setting(512, "The widest beam that may be asked for.")
 
