@@ -32,7 +32,8 @@ class Counting:
     num_items = WORLD.num_items
 
     def __init__(self, world: TinyWorld = WORLD, fails_at: int = -1) -> None:
-        self.oracle, self.fails_at, self.users = world.oracle(), fails_at, []
+        self.oracle, self.fails_at = world.oracle(), fails_at
+        self.users: list[int] = []
 
     def recommend(self, histories: Histories, n: int, *, exclude_seen: bool = False) -> Recommendations:
         if self.fails_at in histories.users:

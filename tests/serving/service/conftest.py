@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ from agentrec.core.types import Catalogue, Histories
 from agentrec.decoding.sets.named import ConstraintSets
 from agentrec.prompts.forms import build_form
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.serving.engines.protocol import Engine
 from agentrec.serving.engines.tree import TreeEngine
 from agentrec.serving.generative import GenerativeRecommender
 from agentrec.serving.service.app import build_app
@@ -87,7 +89,7 @@ def new_sets(recommender: GenerativeRecommender) -> ConstraintSets:
 def launcher(recommender: GenerativeRecommender, shelf: Shelf) -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
-    def one(config: ServiceConfig | None = None, build=None, **more) -> Running:
+    def one(config: ServiceConfig | None = None, build: Callable[[], Engine] | None = None, **more: Any) -> Running:
         config, sets = config or ServiceConfig(port=0), new_sets(recommender)
         app = build_app(shelf, build or (lambda: TreeEngine(recommender, sets)), config, **more)
         running.append(start(app, config))

@@ -16,7 +16,8 @@ from agentrec.serving.service.shelf import Shelf
 def ask(client: httpx.Client, **body: Any) -> dict[str, Any]:
     answer = client.post("/v1/recommendations", json=body)
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    found: dict[str, Any] = answer.json()
+    return found
 
 
 def number(item: dict[str, Any]) -> int:

@@ -107,7 +107,7 @@ def test_an_open_door_without_a_key_is_a_warning(recommender: GenerativeRecommen
 @pytest.mark.parametrize(
     ("setting", "value"), [("port", 70_000), ("deadline", 0.0), ("max_body", -1), ("drain", float("inf"))]
 )
-def test_settings_are_looked_at(setting: str, value: float) -> None:
+def test_settings_are_looked_at(setting: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=setting):
         ServiceConfig(**{setting: value})
 

@@ -111,7 +111,7 @@ def ask_directly(engine: TreeEngine) -> BeamResult:
 
 @CRASHES
 def test_an_engine_that_cannot_be_replaced_ends_the_service(breakable: Breakable, launch: Callable[..., Any]) -> None:
-    built = []
+    built: list[TreeEngine] = []
 
     def build() -> TreeEngine:
         if built:

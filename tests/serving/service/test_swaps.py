@@ -108,7 +108,9 @@ def test_what_is_outside_a_set_is_known_at_once(recommender: GenerativeRecommend
 
 def test_an_acknowledgement_waits_for_answers_on_their_way() -> None:
     async def scenario() -> None:
-        swaps, first, second = Swaps(), {}, {}
+        swaps = Swaps()
+        first: dict[str, Any] = {}
+        second: dict[str, Any] = {}
         await swaps.settle(0)
         for scope in (first, second):
             swaps.begin(scope)
