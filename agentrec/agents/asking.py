@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from agentrec.prompts.files import Prompt
+from agentrec.prompts.files import prompt
 from agentrec.serving.chat.client import Answer, Chat, Usage
 from agentrec.serving.chat.protocol import ChatError, ChatRequest, Message
 
@@ -44,9 +44,9 @@ def ask(
         ChatError: no usable answer.
     """
     chat: Chat = runtime.context.chat
-    messages = [Message("user", Prompt.load(step).render(**variables))]
+    messages = [Message("user", prompt(step).render(**variables))]
     if system:
-        messages.insert(0, Message("system", Prompt.load(system).render()))
+        messages.insert(0, Message("system", prompt(system).render()))
     limits: dict[str, Any] = {"temperature": chat.config.temperature, "max_tokens": chat.config.answer_tokens}
     try:
         answer = chat.ask_for(ChatRequest(step, tuple(messages), facts, **limits), shape)
@@ -64,7 +64,7 @@ def tell(runtime: Runtime[Any], text: str, *, done: int, total: int) -> None:
 
 def prompt_hashes(names: Sequence[str]) -> dict[str, str]:
     """Name -> hash of prompts, for the record of a run."""
-    return {name: Prompt.load(name).hash for name in names}
+    return {name: prompt(name).hash for name in names}
 
 
 def _cost(runtime: Runtime[Any], usage: Usage | None, error: str) -> None:

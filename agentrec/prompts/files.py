@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -106,6 +106,17 @@ class Prompt:
             return self._template.render(variables).strip()
         except (TemplateError, TypeError) as error:
             raise ConfigError(f"prompt {self.name!r} could not be filled in ({error}); check the values") from error
+
+
+@cache
+def prompt(name: str) -> Prompt:
+    """A prompt of this installation, read and compiled once per process.
+
+    Raises:
+        UnknownNameError: there is no such prompt.
+        ConfigError: the file is malformed.
+    """
+    return Prompt.load(name)
 
 
 def list_prompts(folder: str | Path | None = None) -> list[str]:

@@ -13,7 +13,7 @@ from agentrec.agents.inventory.answers import ParametersAnswer
 from agentrec.agents.inventory.facts import figures, observation_of, overdue, seen
 from agentrec.agents.inventory.policies.adaptive import Adaptive
 from agentrec.core.types import JSON
-from agentrec.prompts.files import Prompt
+from agentrec.prompts.files import prompt
 from agentrec.serving.chat.protocol import ChatRequest
 
 WINDOWS = (3, 5, 8, 13)
@@ -31,7 +31,7 @@ def answer(request: ChatRequest) -> JSON:
 
 def reasons(facts: JSON, order: int) -> str:
     """Why an order of this size, in figures."""
-    return Prompt.load("inventory/reasons").render(**figures(facts, order))
+    return prompt("inventory/reasons").render(**figures(facts, order))
 
 
 def best_window(demand: list[int]) -> int:

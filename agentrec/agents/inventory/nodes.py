@@ -19,7 +19,7 @@ from agentrec.agents.inventory.person import PersonError, Verdict, question_of, 
 from agentrec.agents.inventory.state import Answers, Question, State, Update
 from agentrec.core.lines import append_line
 from agentrec.core.types import JSON
-from agentrec.prompts.files import Prompt
+from agentrec.prompts.files import prompt
 from agentrec.serving.chat.private import redact_all
 from agentrec.serving.chat.protocol import ChatError
 
@@ -45,7 +45,7 @@ def advise(state: State, runtime: Runtime[Context]) -> Update:
 def consult(question: Question, runtime: Runtime[Context]) -> Update:
     """Ask the model about one product; a failure is an answer too, and says why."""
     facts, advice, mode = question["facts"], question["advice"], runtime.context.mode
-    situation = Prompt.load("inventory/situation").render(facts=facts, memory=question["memory"])
+    situation = prompt("inventory/situation").render(facts=facts, memory=question["memory"])
     variables: dict[str, Any] = {"situation": situation}
     if mode != "llm_only":
         variables["advice"] = advice
@@ -147,7 +147,7 @@ def _edited(proposals: list[JSON], verdict: Verdict) -> list[JSON]:
 def _explained(facts: JSON, advice: JSON, proposal: JSON) -> str:
     """A proposal in figures."""
     numbers = figures(facts, proposal["order"])
-    return Prompt.load("inventory/explanation").render(facts=facts, advice=advice, proposal=proposal, figures=numbers)
+    return prompt("inventory/explanation").render(facts=facts, advice=advice, proposal=proposal, figures=numbers)
 
 
 def order(state: State, runtime: Runtime[Context]) -> Update:

@@ -21,7 +21,7 @@ from agentrec.agents.inventory.policies.perfect_foresight import PerfectForesigh
 from agentrec.core.errors import DataError
 from agentrec.core.lines import append_line, read_lines
 from agentrec.core.types import JSON
-from agentrec.prompts.files import Prompt
+from agentrec.prompts.files import prompt
 from agentrec.serving.chat.private import redact_all
 
 MOST = 1_000_000  # units of an order
@@ -71,14 +71,14 @@ class Session:
 
     def situation(self) -> str:
         """What may be seen, in words."""
-        return Prompt.load("inventory/situation").render(facts=self.facts, memory=[])
+        return prompt("inventory/situation").render(facts=self.facts, memory=[])
 
     def reasons(self) -> str:
         """The advice and its reasons; empty for who plays alone."""
         order = self.advised
         if order is None:
             return ""
-        return f"{self.advice} advises {order}. {Prompt.load('inventory/reasons').render(**figures(self.facts, order))}"
+        return f"{self.advice} advises {order}. {prompt('inventory/reasons').render(**figures(self.facts, order))}"
 
     def order(self, units: int) -> JSON:
         """Order, play the period, and write the decision down.

@@ -5,7 +5,9 @@ The game itself is not kept: it is played again from the orders so far, which ta
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
+
+from typing_extensions import TypedDict  # pydantic, and so the studio, refuses that of typing before Python 3.12
 
 from agentrec.core.types import JSON
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel
 
 from agentrec.core.rng import generator
-from agentrec.prompts.files import Prompt
+from agentrec.prompts.files import prompt
 from agentrec.serving.chat.config import ChatConfig
 from agentrec.serving.chat.ledger import Entry, Hold, Ledger
 from agentrec.serving.chat.private import redact
@@ -223,7 +223,7 @@ def _length(request: ChatRequest, reply: Reply | None) -> int:
 
 def _sent_back(request: ChatRequest, reply: Reply, problem: ShapeError) -> ChatRequest:
     """The conversation with the wrong answer and what is wrong about it."""
-    asked = Prompt.load("chat/repair").render(problems=problem.problems)
+    asked = prompt("chat/repair").render(problems=problem.problems)
     return replace(
         request,
         messages=(*request.messages, Message("assistant", reply.text[:SENT_BACK]), Message("user", asked)),

@@ -31,8 +31,15 @@ def test_words_become_answers(words, answer):
 
 @pytest.mark.parametrize(
     ("words", "match"),
-    [("", "edits nothing"), ("more", "cannot be read"), ("12", "cannot be read"), ("tea=x", "cannot be read")]
-    + [("coffee=1", "no product 'coffee'"), ("tea=-4", "the order of 'tea' is -4"), ("tea=1.5", "cannot be read")],
+    [
+        ("", "edits nothing"),
+        ("more", "cannot be read"),
+        ("12", "cannot be read"),
+        ("tea=x", "cannot be read"),
+        ("coffee=1", "no product 'coffee'"),
+        ("tea=-4", "the order of 'tea' is -4"),
+        ("tea=1.5", "cannot be read"),
+    ],
 )
 def test_words_that_are_no_answer(words, match):
     with pytest.raises(PersonError, match=match):

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentrec.core.errors import ConfigError, require
-from agentrec.prompts.files import Prompt
+from agentrec.prompts.files import prompt
 from agentrec.serving.chat.config import ChatConfig
 from agentrec.serving.chat.protocol import Answerer, BackendError, ChatRequest, Message, Reply
 
@@ -69,10 +69,10 @@ class HFBackend:
         import torch
 
         grammar = request.schema is not None and find_spec("xgrammar") is not None
-        prompt = self._tokens(request, told=not grammar)
-        room = min(request.max_tokens, self._longest() - prompt.shape[1])
+        given = self._tokens(request, told=not grammar)
+        room = min(request.max_tokens, self._longest() - given.shape[1])
         if room < 1:
-            raise BackendError(f"the prompt has {prompt.shape[1]} tokens; the model takes {self._longest()} at most")
+            raise BackendError(f"the prompt has {given.shape[1]} tokens; the model takes {self._longest()} at most")
         options: dict[str, Any] = {"max_new_tokens": room, "max_time": timeout, "do_sample": request.temperature > 0}
         if request.temperature > 0:
             options["temperature"] = request.temperature
@@ -82,22 +82,22 @@ class HFBackend:
         with self._lock, torch.random.fork_rng(devices=[]), torch.inference_mode():
             torch.manual_seed(request.seed or 0)
             made = self._model.generate(
-                prompt, attention_mask=torch.ones_like(prompt), pad_token_id=self._end(), **options
+                given, attention_mask=torch.ones_like(given), pad_token_id=self._end(), **options
             )
-        written = made[0, prompt.shape[1] :]
+        written = made[0, given.shape[1] :]
         ended = int(written[-1]) == self._tokenizer.eos_token_id
         if not ended and len(written) < room and time.monotonic() - began >= timeout:
             raise BackendError(
                 f"{self.model} wrote {len(written)} tokens in {timeout:g} seconds; raise timeout", worked=True
             )
         text = self._tokenizer.decode(written, skip_special_tokens=True)
-        return Reply(text, prompt.shape[1], len(written), "stop" if ended else "length")
+        return Reply(text, given.shape[1], len(written), "stop" if ended else "length")
 
     def _tokens(self, request: ChatRequest, *, told: bool) -> torch.Tensor:
         """The conversation: (1, T) int64."""
         messages = list(request.messages)
         if request.schema is not None and told:
-            messages.append(Message("user", Prompt.load("chat/shape").render(schema=json.dumps(request.schema))))
+            messages.append(Message("user", prompt("chat/shape").render(schema=json.dumps(request.schema))))
         turns = [message._asdict() for message in messages]
         if self._tokenizer.chat_template:
             text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)

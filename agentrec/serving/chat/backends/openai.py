@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from agentrec.core.errors import ConfigError, require
-from agentrec.prompts.files import Prompt
+from agentrec.prompts.files import prompt
 from agentrec.serving.chat.config import ChatConfig
 from agentrec.serving.chat.private import redact
 from agentrec.serving.chat.protocol import Answerer, BackendError, ChatRequest, Reply
@@ -98,7 +98,7 @@ class OpenAIBackend:
             shape = {"name": name, "schema": request.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": shape}
         elif request.schema is not None:
-            asked = Prompt.load("chat/shape").render(schema=json.dumps(request.schema))
+            asked = prompt("chat/shape").render(schema=json.dumps(request.schema))
             messages.append({"role": "user", "content": asked})
             if self.config.structured == "json_object":
                 body["response_format"] = {"type": "json_object"}
