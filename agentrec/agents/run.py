@@ -168,15 +168,19 @@ _NOTHING = object()  # nothing to run: it is done, or waits and got no answer
 
 
 def _input(state: Any, answer: JSON | None) -> Any:
-    """What the graph is given to go on."""
+    """What the graph is given to go on.
+
+    A run is over where no task is left. ``state.next`` would not do: it leaves tasks out that have finished, also
+    where the run was killed before their step was closed.
+    """
     waits = bool(state.interrupts)
     if answer is not None and not waits:
         raise ConfigError("an answer was given and the run asks nothing; expected none, so resume it without")
     if waits:
         return _NOTHING if answer is None else Command(resume=answer)
-    if not state.values and not state.next:
+    if not state.values and not state.tasks:
         return {}
-    return None if state.next else _NOTHING
+    return None if state.tasks else _NOTHING
 
 
 def _spent(context: AgentContext) -> JSON:
