@@ -25,7 +25,8 @@ TEXT = -1  # the level of free text
 
 @njit(cache=True, nogil=True)
 def _has(bits: Any, place: int) -> bool:
-    return (bits[place >> 3] >> np.uint8(place & 7)) & np.uint8(1) == 1
+    found: bool = (bits[place >> 3] >> np.uint8(place & 7)) & np.uint8(1) == 1
+    return found
 
 
 @njit(cache=True, nogil=True)

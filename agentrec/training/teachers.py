@@ -75,7 +75,8 @@ class Teacher:
         if not self.weights:
             return scores
         with np.errstate(divide="ignore"):
-            return np.log(np.maximum(scores, 0))
+            logits: FloatArray = np.log(np.maximum(scores, 0))
+        return logits
 
 
 def open_teacher(source: str | Path | Scorer, split: Split, *, scale: str = "auto", folds: int = 0) -> Teacher:
@@ -183,7 +184,8 @@ def _scores(scorer: Scorer, histories: Histories, owners: IntArray, places: IntA
         parts.append(scorer.score_positions(read)[read.offsets[mine] + places[near] - 1])
     if not near.all():
         parts.append(scorer.score(prefixes(histories, owners[~near], places[~near])))
-    return np.concatenate(parts)[np.argsort(order)]
+    found: FloatArray = np.concatenate(parts)[np.argsort(order)]
+    return found
 
 
 def prefixes(histories: Histories, owners: IntArray, places: IntArray) -> Histories:

@@ -250,8 +250,10 @@ def _search(lines: Any, trie: Any, parts: Any, hits: Any, ask: Any) -> int:
     k, total = ask
     floor = hits[-1]
     floor[0] = LOWEST
+    count: int
     if total <= FEW * k:
-        return _take(parts, lines, trie, hits, k)
+        count = _take(parts, lines, trie, hits, k)
+        return count
     size = min(max(total // (BLOCKS * k), SMALLEST), LARGEST)
     blocks, keys, read = _blocks(lines, trie[0], parts, size)
     wanted = k * (read + total) // (2 * total)  # some codes are not allowed, some blocks hold several

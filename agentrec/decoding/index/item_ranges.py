@@ -133,7 +133,8 @@ class ItemRanges:
 def spans(begins: IntArray, widths: IntArray) -> IntArray:
     """The numbers ``begins[p], begins[p] + 1, ...`` of every row, back to back: (P,) and (P,) -> (sum of widths,)."""
     before = np.cumsum(widths) - widths
-    return np.repeat(begins - before, widths) + np.arange(int(widths.sum()))
+    found: IntArray = np.repeat(begins - before, widths) + np.arange(int(widths.sum()))
+    return found
 
 
 def _ranges(tokens: IntArray, first: IntArray, behind: IntArray, items: IntArray) -> ItemRanges:

@@ -81,8 +81,8 @@ class SequenceTrie:
             DataError: no item is allowed, or a sequence is empty, or holds the end token or a negative id.
         """
         rows = np.arange(len(sequences)) if items is None else np.unique(items)
-        lengths = np.fromiter((len(sequences[row]) for row in rows), np.int64, len(rows))
-        flat = np.fromiter((token for row in rows for token in sequences[row]), np.int64, int(lengths.sum()))
+        lengths = np.fromiter((len(sequences[row]) for row in rows.tolist()), np.int64, len(rows))
+        flat = np.fromiter((token for row in rows.tolist() for token in sequences[row]), np.int64, int(lengths.sum()))
         return cls.from_flat(flat, lengths, eos, names=rows)
 
     @classmethod

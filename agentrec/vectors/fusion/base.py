@@ -171,4 +171,5 @@ def joined(text: Any, other: Any, weight: float) -> FloatArray:
     """
     shares = ((1 - weight, text), (weight, other))
     parts = [np.sqrt(share) * part for share, part in shares if share > 0]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    joined: FloatArray = np.concatenate(parts, axis=1).astype(np.float32)
+    return joined
