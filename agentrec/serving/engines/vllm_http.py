@@ -286,7 +286,9 @@ def server_command(
         more: further arguments of vLLM's server, such as ``("--tensor-parallel-size", "4")``.
     """
     from agentrec.serving.engines.processor import FOLLOWED, GENERATOR, SETS
+    from agentrec.serving.engines.vllm_local import safely
 
     words = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--host", "127.0.0.1"]
-    command = [sys.executable, *words, "--port", str(port), "--logits-processors", FOLLOWED, *more]
+    whole = ["--no-enable-chunked-prefill"] if safely() else []
+    command = [sys.executable, *words, "--port", str(port), "--logits-processors", FOLLOWED, *whole, *more]
     return command, {GENERATOR: str(folder), SETS: "" if sets_folder is None else str(sets_folder)}

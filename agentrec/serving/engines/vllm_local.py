@@ -51,6 +51,17 @@ class VllmConfig:
     more: Mapping[str, Any] = field(default_factory=dict)  # further arguments of vLLM's EngineArgs
 
 
+def safely() -> dict[str, Any]:
+    """Arguments without which an engine of this machine dies.
+
+    On CPUs, vLLM 0.32 stops with "CPU Generator does not use offset" where the prompt of a request with a seed is read
+    in parts.
+    """
+    from vllm.platforms import current_platform
+
+    return {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
+
+
 @dataclass(eq=False)
 class Group:
     """Prompts that are sent together, and who waits for all of them."""
@@ -230,6 +241,7 @@ class VllmEngine:
             "enable_prefix_caching": True,
             "disable_log_stats": True,
             "logits_processors": [own_processor(served)],
+            **safely(),
             **self.config.more,
         }
         with engine_starts():

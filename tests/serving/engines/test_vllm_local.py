@@ -107,6 +107,19 @@ def test_sets_change_while_texts_and_beams_of_all_kinds_are_under_way(
     assert vllm_engine.stats()["running"] == 0
 
 
+def test_many_long_prompts_with_seeds_are_written_at_once(vllm_engine: Any, preset: GenerativeRecommender) -> None:
+    rng = np.random.default_rng(2)
+    prompts = [tuple(rng.integers(10, len(preset.tokenizer), 400).tolist()) for _ in range(40)]
+    requests = [TextRequest(prompt, 1, 1.0, "all", num_items=3, seed=row) for row, prompt in enumerate(prompts)]
+
+    async def work() -> list[Any]:
+        return await asyncio.gather(*map(vllm_engine.generate, requests))
+
+    first, again = asyncio.run(work()), asyncio.run(work())
+    assert all(len(set(result.items)) == 3 for result in first)
+    assert [result.items for result in first[:1]] == [result.items for result in again[:1]]
+
+
 def test_what_cannot_be_answered_is_refused_and_the_engine_goes_on(
     vllm_engine: Any, preset: GenerativeRecommender
 ) -> None:
