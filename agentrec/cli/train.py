@@ -13,7 +13,9 @@ app = typer.Typer(no_args_is_help=True, help="Train recommenders.")
 SFT_HELP = """Fine-tune a generator on semantic IDs.
 
 Flags: --data, --sids, --out (folders; required); --model (qwen3-tiny, qwen3-small, a hub name or a folder), --form
-(sequence or instruction), --max_items, --dropout, --lora_rank, --num_beams, --targets_per_user; every flag of
+(sequence or instruction), --max_items, --dropout, --lora_rank, --lora_modules, --num_beams, --targets_per_user,
+--optimizer (adamw or muon), --muon_learning_rate; --validation_users (stop early by NDCG@10 of the beams of so many
+validation users), --validate_every (epochs), --patience; --too_long (refuse or drop rows beyond the context); every flag of
 trl.SFTConfig, such as --num_train_epochs, --learning_rate, --per_device_train_batch_size, --bf16, --report_to; and
 --config FILE.yaml with any of them. A killed run goes on when the same command is given again.
 
