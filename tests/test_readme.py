@@ -55,8 +55,8 @@ def test_every_verb_and_option_exists() -> None:
     verbs = [line.split() for line in lines if line.startswith("agentrec ")]
     assert len(verbs) >= 6
     for words in verbs:
-        path = [word for word in words[1:3] if re.fullmatch(r"[a-z]+", word)]
-        path = path if words[1] in {"data", "sids", "train", "eval"} else path[:1]
+        path = [word for word in words[1:3] if re.fullmatch(r"[a-z][a-z0-9]*", word)]
+        path = path if words[1] in {"data", "sids", "train", "eval", "agent"} else path[:1]
         done = CliRunner().invoke(app, [*path, "--help"], terminal_width=200)
         assert done.exit_code == 0, words
         help_text = done.output
