@@ -15,8 +15,8 @@ SFT_HELP = """Fine-tune a generator on semantic IDs.
 Flags: --data, --sids, --out (folders; required); --model (qwen3-tiny, qwen3-small, a hub name or a folder), --form
 (sequence or instruction), --max_items, --dropout, --lora_rank, --lora_modules, --num_beams, --targets_per_user,
 --optimizer (adamw or muon), --muon_learning_rate; --validation_users (stop early by NDCG@10 of the beams of so many
-validation users), --validate_every (epochs), --patience; --too_long (refuse or drop rows beyond the context); every flag
-of trl.SFTConfig, such as --num_train_epochs, --learning_rate, --per_device_train_batch_size, --bf16, --report_to; and
+validation users), --validate_every (epochs), --patience; --too_long (refuse or drop long rows); every flag of
+trl.SFTConfig, such as --num_train_epochs, --learning_rate, --per_device_train_batch_size, --bf16, --report_to; and
 --config FILE.yaml with any of them. A killed run goes on when the same command is given again.
 
 Tasks: --form instruction --tasks next_item=1,title_to_sid=0.3 trains on a mixture of tasks (`agentrec list` names
@@ -39,9 +39,8 @@ Examples:
 TCA4REC_HELP = """Fine-tune a generator that listens to a collaborative teacher at every token (TCA4Rec).
 
 Flags: --data, --sids, --out, --dropout and all others of `agentrec train sft`, and --teacher (a method of
-`agentrec list`, the folder of a model that was trained on the same data, or saved scores as .npz or .parquet; required),
---alpha (weight of the teacher), --beta (temperature
-of its scores), --tau (of the generator's softmax), --objective (marginal or kl), --masked (softmax over valid tokens
+`agentrec list`, the folder of a model trained on the same data, or saved scores as .npz or .parquet; required),
+--alpha (weight of the teacher), --beta (temperature of its scores), --tau (of the generator's softmax), --objective (marginal or kl), --masked (softmax over valid tokens
 only), --top_m (scores kept per target), --alpha_schedule (constant, rise, fall), --alpha_span, --scale (auto, logit,
 weight), --folds (2 or more: every user is taught by a model trained without that user; a method only) and --table
 (float16, float32).
