@@ -30,6 +30,7 @@ def list_methods(json_: Annotated[bool, typer.Option("--json", help="Print JSON,
     from agentrec.pipeline.names import PRESET_SUMMARIES, recipe_summaries
 
     found = {label: Registry(f"agentrec.{room}").summaries() for room, label in ROOMS.items()}
+    found["agents"] = Registry("agentrec.agents", "graph").summaries()
     found |= {"generators": PRESET_SUMMARIES, "evaluation tasks": task_summaries(), "recipes": recipe_summaries()}
     if json_:
         typer.echo(json.dumps(found, sort_keys=True))

