@@ -15,6 +15,7 @@ ROOMS = {
     "semantic_ids": "quantisers",
     "prompts.tasks": "fine-tuning tasks",
     "agents.inventory.policies": "inventory policies",
+    "serving.chat.backends": "chat backends",
 }
 
 

@@ -12,6 +12,7 @@ pytest.importorskip("vllm", reason="vllm is not installed; expected the extra vl
 pytest.importorskip("langgraph", reason="langgraph is not installed; expected the extra agents")
 
 import httpx
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from agentrec.agents.run import start_run
 from agentrec.core.lines import read_lines
@@ -29,7 +30,11 @@ PATIENCE = 400  # seconds until the server is ready, on a busy machine
 def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     codes = random_codes(20, (4, 4))
-    model, tokenizer = tiny_generator(SIDVocabulary(codes, (4, 4), [f"i{n}" for n in range(len(codes))]))
+    _, tokenizer = tiny_generator(SIDVocabulary(codes, (4, 4), [f"i{n}" for n in range(len(codes))]))
+    shape = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ids = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    heads = {"num_key_value_heads": 1, "head_dim": 32}  # vLLM's attention on CPUs takes no narrower ones
+    model = Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **shape, **heads, **ids))
     tokenizer.chat_template = TEMPLATE
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
