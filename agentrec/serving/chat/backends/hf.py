@@ -79,7 +79,7 @@ class HFBackend:
         if grammar:
             options["logits_processor"] = [self._processor(request.schema)]
         began = time.monotonic()
-        with self._lock, torch.random.fork_rng(devices=[]), torch.inference_mode():
+        with torch.random.fork_rng(devices=[]), self._lock, torch.inference_mode():
             torch.manual_seed(request.seed or 0)
             made = self._model.generate(
                 given, attention_mask=torch.ones_like(given), pad_token_id=self._end(), **options
