@@ -1,8 +1,8 @@
 """Answers of a given shape: find the JSON in a text, and check it against a pydantic model.
 
-Models put JSON between words, fences or thoughts. The whole text is tried first, then what stands behind the thoughts,
-then every object in the text from the last to the first; the last one that fits is taken, as models correct themselves
-on the way. Numbers that JSON does not know (NaN, Infinity) are refused.
+Models put JSON between words and fences, behind thoughts. Thoughts are left out, and of all objects in the rest the last
+one that fits is taken, as models correct themselves on the way. Line breaks and other control signs inside texts are taken, which models and grammars let through; numbers
+that JSON does not know (NaN, Infinity) are refused.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def schema_of(shape: type[BaseModel]) -> dict[str, Any]:
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """JSON objects in a text, the likeliest first."""
     text = text.rpartition("</think>")[2]
-    decoder = json.JSONDecoder(parse_constant=_refused)
+    decoder = json.JSONDecoder(parse_constant=_refused, strict=False)
     found, place = [], text.find("{")
     while place >= 0:
         try:

@@ -56,6 +56,10 @@ def test_what_is_wrong_is_told(text, problem):
         read_answer(Reply(text), Shape)
 
 
+def test_control_signs_inside_texts_are_taken():
+    assert read_answer(Reply('{"n": 1, "why": "two\nlines\x00\t"}'), Shape).why == "two\nlines\x00\t"
+
+
 def test_an_answer_that_was_cut_off_says_so():
     with pytest.raises(ShapeError) as caught:
         read_answer(Reply('{"n": 1, "wh', finish="length"), Shape)
