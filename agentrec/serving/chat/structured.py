@@ -1,8 +1,8 @@
 """Answers of a given shape: find the JSON in a text, and check it against a pydantic model.
 
-Models put JSON between words and fences, behind thoughts. Thoughts are left out, and of all objects in the rest the last
-one that fits is taken, as models correct themselves on the way. Line breaks and other control signs inside texts are taken, which models and grammars let through; numbers
-that JSON does not know (NaN, Infinity) are refused.
+Models put JSON between words and fences, behind thoughts. Thoughts are left out, and of all objects in the rest the
+last one that fits is taken, as models correct themselves on the way. Line breaks and other control signs inside texts
+are taken, which models and grammars let through; numbers that JSON does not know (NaN, Infinity) are refused.
 """
 
 from __future__ import annotations
