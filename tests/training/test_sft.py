@@ -125,7 +125,7 @@ def log_of(out: Path) -> list:
     return json.loads((out / "training_log.json").read_text())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["sft", pytest.param("tca4rec", marks=pytest.mark.slow)])
 def test_a_killed_run_resumes_with_the_same_losses(tmp_path: Path, command: list[str], method: str) -> None:
     """SIGKILL in the middle of training; the same command again ends with the curve of an undisturbed run."""
     command = [*METHODS[method], *command]
