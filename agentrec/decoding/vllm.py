@@ -18,6 +18,7 @@ then gets the one that has that name now.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 UNKNOWN = -1  # in vLLM's lists, for a token that is not there yet
 
 log = logging.getLogger(__name__)
+_numbers = itertools.count()
 
 
 class Copied(NamedTuple):
@@ -203,6 +205,14 @@ class ConstrainedProcessor(ListProcessor, DeviceProcessor):  # type: ignore[misc
             tokens += new
         if slots:
             requests.push(slots, tokens)
+
+
+def processor_of(served: Served) -> type[ConstrainedProcessor]:
+    """A class for one engine of this process, to be named by ``logits_processors=[...]``; it stays importable."""
+    name = f"ProcessorOf{next(_numbers)}"
+    made = type(name, (ConstrainedProcessor,), {"served": served, "__module__": __name__})
+    globals()[name] = made
+    return made
 
 
 def _requests(served: Served) -> Requests:

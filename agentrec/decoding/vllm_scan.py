@@ -1,8 +1,11 @@
-"""vLLM started beside compiled loops: a guard for its CPU platform.
+"""vLLM started beside compiled loops and beside training: two guards for its CPU platform.
 
 vLLM 0.32 on CPUs looks at every attribute of every module that is loaded and asks it for its ``__dict__``. The handle
 of llvmlite, on which numba builds, answers to any name with a function, and the engine stops with ``'_lib_fn_wrapper'
 object has no attribute 'get'``. So that one module is out of sight while an engine starts.
+
+It also copies the weights of linear layers into a layout of oneDNN. Weights that are loaded later go where nobody reads
+them, and the engine goes on with the old ones without a word. Who trains beside it makes the engine without that.
 """
 
 from __future__ import annotations
@@ -23,3 +26,22 @@ def engine_starts() -> Iterator[None]:
     finally:
         if module is not None:
             sys.modules[HIDDEN] = module
+
+
+@contextlib.contextmanager
+def weights_stay_in_place() -> Iterator[None]:
+    """Wrap the making of a vLLM engine whose weights are to be replaced: on CPUs its layers keep reading them.
+
+    It covers engines in float32; in bfloat16, processors with AMX pack small layers all the same.
+    """
+    from vllm import _custom_ops
+
+    packs = getattr(_custom_ops, "_supports_onednn", None)
+    if packs is None:
+        yield
+        return
+    _custom_ops._supports_onednn = False
+    try:
+        yield
+    finally:
+        _custom_ops._supports_onednn = packs

@@ -11,47 +11,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from agentrec.core.errors import ConfigError
-from agentrec.core.protocols import Constraint, Recommender
+from agentrec.core.protocols import Recommender
 from agentrec.core.rng import generator
 from agentrec.core.types import JSON, PAD, Catalogue, FloatArray, Histories, IntArray, Recommendations
 from agentrec.decoding.index.csr import StaticIndex
 from agentrec.evaluation.contract import checked_recommend
+from agentrec.evaluation.generative import Generative
 from agentrec.evaluation.measured import Measured
 from agentrec.metrics.ranking import ndcg, recall, target_ranks
-from agentrec.semantic_ids.vocabulary import SIDVocabulary
 
 SAMPLES, SAMPLE_HISTORY = 20, 8
-
-
-class Generative(Protocol):
-    """What is asked of a generator; `agentrec.serving.generative.GenerativeRecommender` has it."""
-
-    vocabulary: SIDVocabulary
-
-    @property
-    def num_items(self) -> int:
-        """N."""
-
-    @property
-    def device(self) -> Any:
-        """Where the model lies."""
-
-    def recommend(
-        self,
-        histories: Histories,
-        n: int,
-        *,
-        exclude_seen: bool = False,
-        num_beams: int | None = None,
-        constraint: Constraint | None = None,
-    ) -> Recommendations:
-        """See `agentrec.core.protocols.Recommender`; ``constraint`` replaces the catalogue."""
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from agentrec.core.errors import ConfigError
-from agentrec.core.protocols import Constraint
-from agentrec.core.types import PAD, HeldOut, Histories, IntArray, Recommendations
+from agentrec.core.types import PAD, HeldOut, Histories, IntArray
 from agentrec.decoding.index.csr import StaticIndex
 from agentrec.decoding.index.traced import Traced
+from agentrec.evaluation.generative import Generative
 from agentrec.metrics.ranking import ndcg, target_ranks
-from agentrec.prompts.forms import Form, pad_left
+from agentrec.prompts.forms import pad_left
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 
 Way = Literal["constrained", "unconstrained", "free", "greedy"]
@@ -34,32 +34,6 @@ WAYS: tuple[Way, ...] = ("constrained", "unconstrained", "free", "greedy")
 
 NO_ITEM = -2  # a generated sequence that names no item
 MEASURES = ("valid", "distinct", "full", "seen_left_out", "in_subset")
-
-
-class Generative(Protocol):
-    """What is asked of a generator; `agentrec.serving.generative.GenerativeRecommender` has it."""
-
-    model: Any
-    tokenizer: Any
-    vocabulary: SIDVocabulary
-    form: Form
-    num_beams: int
-    constraint: Constraint
-
-    @property
-    def device(self) -> Any:
-        """Where the model lies."""
-
-    def recommend(
-        self,
-        histories: Histories,
-        n: int,
-        *,
-        exclude_seen: bool = False,
-        num_beams: int | None = None,
-        constraint: Constraint | None = None,
-    ) -> Recommendations:
-        """See `agentrec.core.protocols.Recommender`; ``constraint`` replaces the catalogue."""
 
 
 @dataclass(frozen=True)

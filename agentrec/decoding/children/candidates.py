@@ -115,6 +115,20 @@ def best_by_children(
     return chosen(values, reached, torch.arange(values.shape[1], device=values.device).expand_as(values), size, k)
 
 
+def masked(logits: torch.Tensor, allowed: torch.Tensor, columns: torch.Tensor | None = None) -> torch.Tensor:
+    """Logits (..., V) with ``-inf`` everywhere but at the allowed codes.
+
+    Args:
+        logits: (..., V).
+        allowed: (..., K) bool.
+        columns: (K,) int64, where a code lies; at its own number by default.
+    """
+    where = torch.arange(allowed.shape[-1], device=logits.device) if columns is None else columns
+    found = torch.full_like(logits, DEAD)
+    found[..., where] = logits[..., where].masked_fill(~allowed, DEAD)
+    return found
+
+
 def chosen(values: torch.Tensor, states: torch.Tensor, places: torch.Tensor, num_codes: int, k: int) -> Candidates:
     """The k best of a flat list: values, next states and places (beam x K + code), each (B, C)."""
     found, at = values.topk(min(k, values.shape[1]), dim=1)

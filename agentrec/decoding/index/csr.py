@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from agentrec.core.errors import DataError, EmptySetError
 from agentrec.core.types import IntArray
-from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier, chosen
+from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier, chosen, masked
 from agentrec.decoding.children.fast import search_on_cpu
 from agentrec.decoding.index import kernels
 from agentrec.decoding.index.offsets import Offsets
@@ -204,11 +204,7 @@ class StaticIndex:
             logits: (..., V).
             columns: (K,) int64, where a code lies; at its own number by default.
         """
-        allowed = self.allowed(level, states)
-        where = torch.arange(allowed.shape[-1], device=logits.device) if columns is None else columns
-        masked = torch.full_like(logits, DEAD)
-        masked[..., where] = logits[..., where].masked_fill(~allowed, DEAD)
-        return masked
+        return masked(logits, self.allowed(level, states), columns)
 
     def top_candidates(
         self,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agentrec.core.errors import DataError, EmptySetError
 from agentrec.core.types import IntArray
-from agentrec.decoding.children.candidates import DEAD, Candidates, Frontier
+from agentrec.decoding.children.candidates import Candidates, Frontier, masked
 from agentrec.decoding.index.csr import StaticIndex
 from agentrec.decoding.sets import bits
 
@@ -137,11 +137,7 @@ class Subset:
         self, level: int, states: torch.Tensor, logits: torch.Tensor, columns: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Logits (..., V) with ``-inf`` everywhere but at the allowed codes; see `StaticIndex.mask_logits`."""
-        allowed = self.allowed(level, states)
-        where = torch.arange(allowed.shape[-1], device=logits.device) if columns is None else columns
-        masked = torch.full_like(logits, DEAD)
-        masked[..., where] = logits[..., where].masked_fill(~allowed, DEAD)
-        return masked
+        return masked(logits, self.allowed(level, states), columns)
 
     def top_candidates(
         self,
