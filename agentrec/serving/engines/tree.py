@@ -148,7 +148,14 @@ class TreeEngine:
             queue.append(waiting)
             self._counts["requests"] += 1
             self._wake.notify()
-        return await waiting.future
+        try:
+            return await waiting.future
+        except asyncio.CancelledError:
+            with self._wake:
+                if waiting in queue:  # its place is free for others at once
+                    queue.remove(waiting)
+                    self._counts["cancelled"] += 1
+            raise
 
     def _check_open(self) -> None:
         if self._closing or self._thread is None or not self._thread.is_alive():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from agentrec.serving.service.keys import APIKey
 from agentrec.serving.service.limits import BodyLimit
 from agentrec.serving.service.observed import Observed
 from agentrec.serving.service.pages import add_pages
+from agentrec.serving.service.racing import unless
 from agentrec.serving.service.routes import chat, constraints, health, items, recommendations
 from agentrec.serving.service.service import Service
 from agentrec.serving.service.settings import ServiceConfig
@@ -84,13 +84,5 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
 
 async def _start(service: Service) -> None:
     """Start the engine, which may take minutes, unless a signal comes first."""
-    starting = asyncio.ensure_future(service.supervisor.start())
-    stopping = asyncio.ensure_future(service.draining.wait())
-    try:
-        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            raise InterruptedError("the service was stopped while its engine started")
-        starting.result()
-    finally:
-        starting.cancel()
-        stopping.cancel()
+    stopped = InterruptedError("the service was stopped while its engine started")
+    await unless(service.draining.wait(), service.supervisor.start(), lambda: stopped)

@@ -9,10 +9,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from agentrec.core.errors import AgentrecError, ConfigError, EmptySetError, UnknownNameError
 from agentrec.serving.engines.protocol import EngineBusyError, EngineDeadError
 from agentrec.serving.service.gate import FullError
+from agentrec.serving.service.leaving import LEFT, LeftError
 from agentrec.serving.service.schemas import Failure
 from agentrec.serving.service.shelf import MissingError
 from agentrec.serving.service.swaps import UndeliveredError
@@ -36,6 +38,7 @@ STATUS: tuple[tuple[type[AgentrecError], int], ...] = (
     (EngineDeadError, 503),
     (UndeliveredError, 503),
     (TooLateError, 504),
+    (LeftError, LEFT),
     (AgentrecError, 422),
 )
 AGAIN_AFTER = {429: 1, 503: 5}  # seconds
@@ -70,6 +73,7 @@ def add_failures(app: FastAPI) -> None:
     app.add_exception_handler(AgentrecError, _ours)
     app.add_exception_handler(RequestValidationError, _unexpected)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _left)
 
 
 def _ours(_: Request, error: Exception) -> JSONResponse:
@@ -90,6 +94,10 @@ def _http(_: Request, error: Exception) -> JSONResponse:
     standard = error.status_code in (404, 405)
     words = WORDS[error.status_code] if standard else str(error.detail)
     return failure(error.status_code, words, error.headers)
+
+
+def _left(_: Request, __: Exception) -> JSONResponse:
+    return failure(LEFT, "the client went away before its request was read")
 
 
 def sentence(errors: Sequence[Any]) -> str:

@@ -22,6 +22,7 @@ class Metrics:
         items: recommended items that went out.
         left_out: items that were left out because their set was swapped while the request ran.
         swaps: constraint sets created, replaced or removed.
+        left: clients that went away before their answer was complete, by route.
     """
 
     def __init__(self, gauges: Callable[[], Mapping[str, float]]) -> None:
@@ -35,6 +36,9 @@ class Metrics:
         self.items = Counter("agentrec_items", "Recommended items", registry=self.registry)
         self.left_out = Counter("agentrec_items_left_out", "Items outside a swapped set", registry=self.registry)
         self.swaps = Counter("agentrec_set_swaps", "Constraint sets put or removed", registry=self.registry)
+        self.left = Counter(
+            "agentrec_clients_left", "Clients that went away unanswered", ["route"], registry=self.registry
+        )
         self.registry.register(_Gauges(gauges))
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:

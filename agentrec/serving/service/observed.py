@@ -9,6 +9,7 @@ import uuid
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentrec.serving.service.failures import failure
+from agentrec.serving.service.leaving import LEFT
 from agentrec.serving.service.logs import where
 from agentrec.serving.service.metrics import Metrics
 from agentrec.serving.service.swaps import Swaps
@@ -37,18 +38,26 @@ class Observed:
             await self.app(scope, receive, send)
             return
         name, began = uuid.uuid4().hex[:16], time.perf_counter()
-        status = 0
+        status, done, left = 0, False, False
+
+        async def hearing() -> Message:
+            nonlocal status, left
+            message = await receive()
+            if message["type"] == "http.disconnect" and not done:
+                status, left = status or LEFT, True
+            return message
 
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, done
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = status or message["status"]
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", name.encode())]
+            done = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
         self.swaps.begin(scope)
         try:
-            await self.app(scope, receive, noting)
+            await self.app(scope, hearing, noting)
         except Exception as error:
             LOG.error("an error that was not foreseen", extra={"facts": {"request": name, **where(error)}})
             if not status:
@@ -56,6 +65,8 @@ class Observed:
                 await failure(500, told)(scope, receive, noting)
         finally:
             self.swaps.release(scope)
+            if left:
+                self.metrics.left.labels(route_of(scope)).inc()
             self._note(scope, name, status, time.perf_counter() - began)
 
     def _note(self, scope: Scope, name: str, status: int, seconds: float) -> None:

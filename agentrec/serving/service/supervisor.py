@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 from agentrec.serving.engines.protocol import Engine, EngineDeadError
+from agentrec.serving.service.racing import unless
 
 Answer = TypeVar("Answer")
 State = Literal["starting", "ready", "restarting", "lost", "closed"]
@@ -67,21 +68,11 @@ class Supervisor:
         """
         if self.state != "ready":
             raise self.dead()
-        died = self._died
-        asking = asyncio.ensure_future(call())
-        asking.add_done_callback(_retrieved)
-        dying = asyncio.ensure_future(died.wait())
         try:
-            await asyncio.wait({asking, dying}, return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done():
-                raise self.dead()
-            return asking.result()
+            return await unless(self._died.wait(), call(), self.dead)
         except EngineDeadError:
             self.report_death()
             raise
-        finally:
-            asking.cancel()
-            dying.cancel()
 
     def report_death(self) -> None:
         """Fail what is under way and begin to start the engine again; further reports of the same death do nothing."""
@@ -145,9 +136,3 @@ class Supervisor:
             "lost": "died and could not be started again; the service ends",
         }
         return EngineDeadError(f"the engine {self.engine.name!r} {words.get(self.state, 'is closed; ask elsewhere')}")
-
-
-def _retrieved(done: asyncio.Future[Answer]) -> None:
-    """Look at the error of a call that nobody waits for any more, so that asyncio does not report it."""
-    if not done.cancelled():
-        done.exception()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -79,6 +79,24 @@ def shelf(catalogue: Catalogue, recommender: GenerativeRecommender) -> Shelf:
     return Shelf(catalogue, recommender.vocabulary, recommender.form, ("anna", "böb", "new"), histories)
 
 
+@pytest.fixture(scope="session")
+def thinker(catalogue: Catalogue, recommender: GenerativeRecommender) -> GenerativeRecommender:
+    """A generator of the instruction form whose tokenizer knows where thinking ends."""
+    vocabulary = recommender.vocabulary
+    model, tokenizer = tiny_generator(vocabulary)
+    tokenizer.add_tokens(["<think>", "</think>"])
+    model.resize_token_embeddings(len(tokenizer))
+    sids = [vocabulary.text(item) for item in range(ITEMS)]
+    settings = {"form": "instruction", "max_items": 5}
+    form = build_form(settings, tokenizer, vocabulary.item_token_ids(tokenizer), sids, catalogue.titles)
+    return GenerativeRecommender(model, tokenizer, vocabulary, form)
+
+
+@pytest.fixture(scope="session")
+def thinking_shelf(shelf: Shelf, thinker: GenerativeRecommender) -> Shelf:
+    return replace(shelf, form=thinker.form)
+
+
 def new_sets(recommender: GenerativeRecommender) -> ConstraintSets:
     made = ConstraintSets(recommender.index)
     made.put("even", range(0, ITEMS, 2))
@@ -89,9 +107,14 @@ def new_sets(recommender: GenerativeRecommender) -> ConstraintSets:
 def launcher(recommender: GenerativeRecommender, shelf: Shelf) -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
-    def one(config: ServiceConfig | None = None, build: Callable[[], Engine] | None = None, **more: Any) -> Running:
+    def one(
+        config: ServiceConfig | None = None,
+        build: Callable[[], Engine] | None = None,
+        shop: Shelf = shelf,
+        **more: Any,
+    ) -> Running:
         config, sets = config or ServiceConfig(port=0), new_sets(recommender)
-        app = build_app(shelf, build or (lambda: TreeEngine(recommender, sets)), config, **more)
+        app = build_app(shop, build or (lambda: TreeEngine(recommender, sets)), config, **more)
         running.append(start(app, config))
         return running[-1]
 

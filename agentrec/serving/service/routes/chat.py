@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from agentrec.serving.engines.protocol import EngineDeadError
 from agentrec.serving.service.failures import failure, failures
+from agentrec.serving.service.leaving import while_there
 from agentrec.serving.service.service import Parts, Service
 
 router = APIRouter(tags=["chat"])
@@ -38,7 +39,8 @@ async def chat(request: Request, service: Parts) -> Response:
         )
     with contextlib.ExitStack() as places:
         places.enter_context(service.gate.entered())
-        answer = await _ask(upstream, await request.body(), service)
+        body = await request.body()
+        answer = await while_there(request, _ask(upstream, body, service))
         held = places.pop_all()
     headers = {name: answer.headers[name] for name in PASSED if name in answer.headers}
     return StreamingResponse(_passed(answer, held), answer.status_code, headers)

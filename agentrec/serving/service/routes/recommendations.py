@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Request
 
 from agentrec.serving.service.failures import failures
+from agentrec.serving.service.leaving import while_there
 from agentrec.serving.service.schemas import RecommendationRequest, RecommendationResponse
 from agentrec.serving.service.service import Parts
 from agentrec.serving.service.swaps import OneAnswer
@@ -27,7 +28,8 @@ async def recommend(
     with service.gate.entered():
         try:
             async with asyncio.timeout(service.config.deadline):
-                found, left_out = await service.recommending.answer(asked, OneAnswer(service.swaps, request.scope))
+                work = service.recommending.answer(asked, OneAnswer(service.swaps, request.scope))
+                found, left_out = await while_there(request, work)
         except TimeoutError as error:
             raise service.too_late() from error
     service.metrics.items.inc(len(found.items))
