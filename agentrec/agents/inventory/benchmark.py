@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agentrec.agents.inventory.csv_cells import lead_time, money, units
+from agentrec.agents.inventory.csv_cells import check_numbers, lead_time, money, units
 from agentrec.agents.inventory.instances import LOST, Instances, stack
 from agentrec.core.errors import DataError
 
@@ -51,16 +51,17 @@ def _load(folder: Path, root: Path) -> Instances:
             "because its name is the promised lead time"
         )
     family = parts[place]
-    played, before = _columns(folder / "test.csv"), _columns(folder / "train.csv")
-    leads = _cells(played, "lead_time", folder / "test.csv")
-    where = [f"row {row} of {folder / 'test.csv'}" for row in range(2, len(leads) + 2)]
-    profit, holding = (_constant(played, name, folder / "test.csv") for name in ("profit", "holding_cost"))
+    test, train = folder / "test.csv", folder / "train.csv"
+    played, before = _columns(test), _columns(train)
+    _check_periods(played, test)
+    leads = [lead_time(text, f"row {row} of {test}", LOST) for row, text in _cells(played, "lead_time", test)]
+    profit, holding = (_constant(played, name, test) for name in ("profit", "holding_cost"))
     promised = PROMISED_STOCHASTIC if family == STOCHASTIC else int(family.rpartition("_")[2])
     return Instances(
         (folder.relative_to(root).as_posix(),),
-        _demand(before, folder / "train.csv"),
-        _demand(played, folder / "test.csv"),
-        np.array([[lead_time(text, place, LOST) for text, place in zip(leads, where, strict=True)]], np.int64),
+        _demand(before, train),
+        _demand(played, test),
+        np.array([leads], np.int64),
         np.array([promised], np.int64),
         np.array([profit]),
         np.array([holding]),
@@ -93,8 +94,15 @@ def _columns(path: Path) -> dict[str, list[str]]:
     return {name: [row[place] for row in rows[1:]] for place, name in enumerate(rows[0])}
 
 
-def _cells(columns: dict[str, list[str]], kind: str, path: Path) -> list[str]:
-    """The one column ``<kind>_<item>``."""
+def _check_periods(columns: dict[str, list[str]], path: Path) -> None:
+    """Numbered periods follow each other; those of dates, as in the real series, are taken as they are."""
+    name = next((name for name in columns if name.startswith("exact_dates")), None)
+    if name is not None:
+        check_numbers(columns[name], [f"row {row} of {path}" for row in range(2, len(columns[name]) + 2)])
+
+
+def _cells(columns: dict[str, list[str]], kind: str, path: Path) -> list[tuple[int, str]]:
+    """The one column ``<kind>_<item>``, each cell with its row in the file."""
     found = [name for name in columns if name.startswith(f"{kind}_")]
     if len(found) != 1:
         listed = ", ".join(found) or "none"
@@ -102,23 +110,21 @@ def _cells(columns: dict[str, list[str]], kind: str, path: Path) -> list[str]:
             f"{path} has {len(found)} columns of {kind} ({listed}); expected one product per file, with one column "
             f"{kind}_<item>"
         )
-    return columns[found[0]]
+    return list(enumerate(columns[found[0]], 2))
 
 
 def _demand(columns: dict[str, list[str]], path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     cells = _cells(columns, "demand", path)
-    return np.array([[units(text, f"row {row} of {path}") for row, text in enumerate(cells, 2)]], np.int64)
+    return np.array([[units(text, f"row {row} of {path}") for row, text in cells]], np.int64)
 
 
 def _constant(columns: dict[str, list[str]], kind: str, path: Path) -> float:
-    values = [
-        money(text, kind.replace("_", " "), f"row {row} of {path}")
-        for row, text in enumerate(_cells(columns, kind, path), 2)
-    ]
+    shown = kind.replace("_", " ")
+    values = [money(text, shown, f"row {row} of {path}") for row, text in _cells(columns, kind, path)]
     other = next((row for row, value in enumerate(values) if value != values[0]), None)
     if other is not None:
         raise DataError(
-            f"{kind.replace('_', ' ')} in row {other + 2} of {path} is {values[other]:g} after {values[0]:g}; expected "
+            f"{shown} in row {other + 2} of {path} is {values[other]:g} after {values[0]:g}; expected "
             "one value for the whole file"
         )
     return values[0]

@@ -7,14 +7,13 @@ period) and ``sku`` (or ``item``, ``product``). The first periods are taken as k
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from agentrec.agents.inventory.csv_cells import check_calendar, lead_time, money, units
+from agentrec.agents.inventory.csv_cells import LONGEST_LEAD, check_calendar, lead_time, money, read_rows, units
 from agentrec.agents.inventory.instances import Instances
 from agentrec.core.config import setting
 from agentrec.core.errors import ConfigError, DataError
@@ -41,9 +40,10 @@ class OwnData:
     sku: str | None = setting(None, "which product, where the file holds several")
 
     def __post_init__(self) -> None:
-        if self.history < 1 or (self.lead_time is not None and self.lead_time < 0):
+        if self.history < 1 or not 0 <= (self.lead_time or 0) <= LONGEST_LEAD:
             raise ConfigError(
-                f"history is {self.history} and lead_time {self.lead_time}; expected at least 1 and at least 0 periods"
+                f"history is {self.history} and lead_time {self.lead_time}; expected at least 1 period, and 0 to "
+                f"{LONGEST_LEAD} of them"
             )
 
 
@@ -86,13 +86,14 @@ def load_products(path: str | Path, config: OwnData | None = None) -> list[Insta
 def _instance(columns: dict[str, list[str]], rows: list[int], name: str, config: OwnData, path: Path) -> Instances:
     """The instance of some rows."""
     picked = {kind: [cells[row] for row in rows] for kind, cells in columns.items()}
-    where = [f"row {row + 2} of {path}" for row in rows]
+    where = [f"row {row} of {path}" for row in picked["row"]]
     demand = np.array([units(text, place) for text, place in zip(picked["demand"], where, strict=True)], np.int64)
     check_calendar(picked["period"], where)
     if len(demand) <= config.history:
+        lower = ", or lower history" if config.history > 1 else ""
         raise DataError(
-            f"{path} holds {len(demand)} periods; expected more than the {config.history} that are known before the "
-            "game, so add periods or lower history"
+            f"{path} holds {len(demand)} periods of {name}; expected at least {config.history + 1}, so add "
+            f"periods{lower}"
         )
     leads, promised = _leads(picked, where, config, len(demand))
     profit = _cost(picked, "profit", config.profit, where, path)
@@ -110,25 +111,18 @@ def _instance(columns: dict[str, list[str]], rows: list[int], name: str, config:
 
 
 def _columns(path: Path) -> dict[str, list[str]]:
-    """The columns that are known, by what they hold."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)] or [[]]
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise DataError(f"{path} is no file; expected a CSV file of one product, so check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV in UTF-8 ({error}); save it as such") from error
-    names = [name.strip().lower() for name in header]
-    found: dict[str, list[str]] = {}
+    """The columns that are known, by what they hold, and ``row``, where each row stands in the file."""
+    names, rows = read_rows(path)
+    found = {"row": [str(number) for number, _ in rows]}
     for kind, accepted in NAMES.items():
         places = [place for place, name in enumerate(names) if name in accepted]
         if len(places) > 1 or (not places and kind in ("period", "demand")):
             raise DataError(
-                f"{path} has {len(places)} columns for {kind} among {', '.join(header) or 'none'}; expected one called "
+                f"{path} has {len(places)} columns for {kind} among {', '.join(names) or 'none'}; expected one called "
                 f"{' or '.join(accepted)}, so rename it"
             )
         if places:
-            found[kind] = [row[places[0]].strip() if places[0] < len(row) else "" for row in rows]
+            found[kind] = [cells[places[0]] if places[0] < len(cells) else "" for _, cells in rows]
     return found
 
 
@@ -169,7 +163,11 @@ def _cost(picked: dict[str, list[str]], kind: str, given: float | None, where: S
     shown = kind.replace("_", " ")
     if kind not in picked:
         if given is None:
-            raise DataError(f"{path} has no column {kind}, and none was given; expected a number above 0, so give it")
+            option = f"--{kind.replace('_', '-')}"
+            raise DataError(
+                f"{path} has no column {kind}, and none was given; expected a number above 0, so add the column or set "
+                f"{kind} (on the command line {option} 2.5)"
+            )
         return money(str(given), shown, "the settings")
     values = [money(text, shown, place) for text, place in zip(picked[kind], where, strict=True)]
     other = next((row for row, value in enumerate(values) if value != values[0]), None)

@@ -7,7 +7,6 @@ written in the file, in which that order came; empty while it is out), ``unit_co
 
 from __future__ import annotations
 
-import csv
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agentrec.agents.inventory.benchmark import load_benchmark
-from agentrec.agents.inventory.csv_cells import money, units
+from agentrec.agents.inventory.csv_cells import money, read_rows, units
 from agentrec.agents.inventory.facts import facts_of
 from agentrec.agents.inventory.game import InventoryGame
 from agentrec.agents.inventory.generate import SUPPLIES, Sizes, generate
@@ -160,20 +159,19 @@ def _shop(path: Path, config: Config) -> World:
 
 def _extra(path: Path, names: Sequence[str]) -> dict[str, Cells]:
     """The further columns of each product, with its periods."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    wanted = dict(enumerate(cell.strip().lower() for cell in header))
+    header, rows = read_rows(path)
+    wanted = dict(enumerate(header))
     found: dict[str, Cells] = {name: {} for name in names}
     sku = next((place for place, name in wanted.items() if name in NAMES["sku"]), None)
-    for number, row in enumerate(rows, 2):
-        product = row[sku].strip() if sku is not None else names[0]
+    for number, row in rows:
+        product = names[0] if sku is None else row[sku] if sku < len(row) else ""
         if product not in found:
             continue
         found[product].setdefault("row", []).append(str(number))
         for place, name in wanted.items():
             kind = "period" if name in NAMES["period"] else name
             if kind == "period" or kind in EXTRA:
-                found[product].setdefault(kind, []).append(row[place].strip() if place < len(row) else "")
+                found[product].setdefault(kind, []).append(row[place] if place < len(row) else "")
     return found
 
 

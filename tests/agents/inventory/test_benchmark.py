@@ -70,6 +70,20 @@ def test_bad_files_are_named(tmp_path, made, says):
         load_benchmark(tmp_path)
 
 
+def test_numbered_periods_follow_each_other(tmp_path):
+    numbered = [f"Period_{number},5,x,0,4,1" for number in (1, 2, 3, 5)]
+    for wrong, says in (
+        (numbered, "between Period_3 and Period_5 .row 5 of .*test.csv"),
+        ([numbered[1], numbered[0]], "row 3 .* is of Period_1, which comes before Period_2"),
+        ([*numbered[:2], numbered[1]], "row 4 .* is of Period_2 like a row above it"),
+    ):
+        write(tmp_path / "lead_time_0" / "x", wrong)
+        with pytest.raises(DataError, match=says):
+            load_benchmark(tmp_path)
+    write(tmp_path / "lead_time_0" / "x", rows(["0", "0"]) + rows(["0"]))
+    assert load_benchmark(tmp_path)[0].periods == 3
+
+
 def test_folders_that_are_none_are_named(tmp_path):
     with pytest.raises(DataError, match=r"holds no test\.csv"):
         load_benchmark(tmp_path)

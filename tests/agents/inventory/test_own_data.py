@@ -1,5 +1,6 @@
 """A shop's own file: read as it is, or refused in one sentence that says what to do."""
 
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,34 @@ def test_months_may_differ_in_length(tmp_path):
     assert load_own(path, OwnData(profit=1, holding_cost=1)).demand.tolist() == [[5]]
 
 
+@pytest.mark.parametrize("layout", ["%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d"])
+@pytest.mark.parametrize("step", [1, 7])
+def test_dates_are_read_as_spreadsheets_write_them(tmp_path, layout, step):
+    days = [date(2026, 1, 29) + timedelta(step * place) for place in range(9)]
+    path = write(tmp_path, "date,demand", [f"{day.strftime(layout)},{place}" for place, day in enumerate(days)])
+    known = load_own(path, OwnData(profit=1, holding_cost=1))
+    assert known.demand.tolist() == [[5, 6, 7, 8]]
+    gap = write(tmp_path, "date,demand", [f"{day.strftime(layout)},5" for day in [*days[:4], *days[5:]]])
+    with pytest.raises(DataError, match=f"{2 * step} days apart where others are {step}"):
+        load_own(gap, OwnData(profit=1, holding_cost=1, history=2))
+
+
+def test_files_of_spreadsheets_may_have_other_separators_and_empty_rows(tmp_path):
+    path = daily(tmp_path)
+    expected, text = load_own(path), path.read_text(encoding="utf-8")
+    for separator in (";", "\t"):
+        path.write_text("\ufeff" + text.replace(",", separator), encoding="utf-8")
+        assert load_own(path).fingerprint == expected.fingerprint
+    path.write_text(text.replace("2026-01-02", "\n,,\n2026-01-02"), encoding="utf-8")
+    assert load_own(path).fingerprint == expected.fingerprint
+    path.write_text(text.replace("2026-01-02,11", "\n,,\n2026-01-02,-11"), encoding="utf-8")
+    with pytest.raises(DataError, match="demand in row 5 "):
+        load_own(path)
+    path.write_text(text.replace("demand", "größe"), encoding="latin-1")
+    with pytest.raises(DataError, match="no CSV in UTF-8 .* as CSV UTF-8"):
+        load_own(path)
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
@@ -56,16 +85,23 @@ def test_months_may_differ_in_length(tmp_path):
         ({"demand": "2.5"}, "demand in row 10 .* is '2.5'; expected a whole number"),
         ({"demand": ""}, "demand in row 10 .* is ''; expected a whole number"),
         ({"demand": "many"}, "demand in row 10 .* is 'many'; expected a whole number"),
-        ({"lead_time": "inf"}, "lead time in row 10 .* is 'inf'; expected a whole number of periods of 0 or more, so"),
+        (
+            {"lead_time": "inf"},
+            "lead time in row 10 .* is 'inf'; expected a whole number of periods of 0 or more, 1000 at most, so",
+        ),
         ({"lead_time": "soon"}, "lead time in row 10 .* is 'soon'; expected a whole number of periods"),
+        ({"lead_time": "5000"}, "lead time in row 10 .* is '5000'; .* 1000 at most"),
+        ({"demand": "1e30"}, "demand in row 10 .* is '1e30'; .* at most 1000000000"),
+        ({"demand": '"1,200"'}, "demand in row 10 .* is '1,200'; .* such as 1200"),
         ({"profit": "0"}, "profit in row 10 .* is '0'; expected a number above 0"),
         ({"profit": "5"}, "profit in row 10 .* is 5 after 4; expected one value"),
         ({"holding_cost": "nan"}, "holding cost in row 10 .* is 'nan'; expected a number above 0"),
         (
-            {"date": "2026-01-05"},
-            "row 10 .* is of 2026-01-05, which comes before 2026-01-08 above it; .* sort",
+            {"date": "2025-12-31"},
+            "row 10 .* is of 2025-12-31, which comes before 2026-01-08 above it; .* sort",
         ),
-        ({"date": "2026-01-08"}, "row 10 .* is of 2026-01-08 like the row before it; .* a column sku"),
+        ({"date": "2026-01-05"}, "row 10 .* is of 2026-01-05 like a row above it; .* a column sku"),
+        ({"date": "2026-01-08"}, "row 10 .* is of 2026-01-08 like a row above it; .* a column sku"),
         ({"date": "someday"}, "the period in row 10 .* is 'someday'; expected a date such as"),
         ({"date": "7"}, "mix dates and period numbers"),
     ],
@@ -95,7 +131,7 @@ def test_two_products_are_not_mixed(tmp_path):
     with pytest.raises(DataError, match="no product 'rum'; those that exist are milk, tea"):
         load_own(path, OwnData(**costs, sku="rum"))
     unnamed = write(tmp_path, "date,demand", [f"{day},5" for day in DAYS for _ in range(2)])
-    with pytest.raises(DataError, match=r"row 3 .* like the row before it; .* column sku"):
+    with pytest.raises(DataError, match=r"row 3 .* like a row above it; .* column sku"):
         load_own(unnamed, OwnData(**costs))
 
 
@@ -104,9 +140,9 @@ def test_what_is_missing_is_named(tmp_path):
         load_own(tmp_path / "nothing.csv")
     with pytest.raises(DataError, match=r"0 columns for demand among date, amount; expected one called demand or"):
         load_own(write(tmp_path, "date,amount", ["2026-01-01,5"]))
-    with pytest.raises(DataError, match="no column profit, and none was given"):
+    with pytest.raises(DataError, match=r"no column profit, and none was given; .* --profit 2\.5"):
         load_own(write(tmp_path, "date,demand", [f"{day},5" for day in DAYS]))
-    with pytest.raises(DataError, match="holds 3 periods; expected more than the 5"):
+    with pytest.raises(DataError, match="holds 3 periods of sales; expected at least 6"):
         load_own(write(tmp_path, "date,demand", [f"{day},5" for day in DAYS[:3]]), OwnData(profit=1, holding_cost=1))
     with pytest.raises(DataError, match="0 columns for period"):
         load_own(write(tmp_path, "", []))
