@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agentrec.agents.agent import REGISTRY, Agent
 from agentrec.agents.events import Step, read_steps
 from agentrec.agents.run import RESULT, read_run
 from agentrec.core.errors import ArtefactError
@@ -19,7 +20,7 @@ TEMPLATE = Path(__file__).parent / "trace.html.j2"
 
 
 def trace_of(folder: str | Path) -> JSON:
-    """The trace as JSON: what the run was started with, its marks, totals, and its steps.
+    """The trace as JSON: what the run was started with, what came out, its marks, totals, and its steps.
 
     Raises:
         ArtefactError: no run lies there, or it made no step yet.
@@ -36,6 +37,7 @@ def trace_of(folder: str | Path) -> JSON:
         {
             "run": record,
             "result": result,
+            "outcome": _outcome(record["agent"], result),
             "marks": [{"what": mark["what"], "at": _moment(mark["at"])} for mark in marks],
             "steps": shown,
             "totals": {
@@ -65,6 +67,13 @@ def write_trace(folder: str | Path, out: str | Path | None = None) -> Path:
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def _outcome(agent: str, result: JSON) -> JSON:
+    """What came out as the agent tells it: ``columns`` and ``rows``, both empty before anything did."""
+    told: Agent = REGISTRY.load(agent)()
+    columns, rows = told.told(result) if result else ([], [])
+    return {"columns": columns, "rows": rows}
 
 
 def _step(number: int, step: Step, began: float) -> JSON:

@@ -36,6 +36,7 @@ def test_every_step_is_there_with_what_went_in_and_out(folder):
     assert consulted["output"]["answers"]["by_product"]
     assert [call["step"] for call in consulted["calls"]] == ["inventory/or_to_llm"]
     assert trace["totals"]["calls"] == 2
+    assert [row[0] for row in trace["outcome"]["rows"]] == ["<script>alert(1)</script> [personal]", "tea"]
     assert [mark["what"] for mark in trace["marks"]] == ["started", "done"]
     assert json.loads(json.dumps(trace)) == trace
 
@@ -47,6 +48,7 @@ def test_the_page_stands_alone_and_nothing_in_it_acts(folder):
     assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", page)
     assert page.count("<details") == 6 + 2
+    assert "computed, no model" in page
     assert "jane@example.org" not in page
     assert "jane@example.org" not in (folder / "events.jsonl").read_text()
 

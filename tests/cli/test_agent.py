@@ -43,8 +43,11 @@ def test_a_shopkeeper_gets_orders_with_reasons():
         assert part["order"] > 0
         assert str(part["order"]) in part["reasons"]
         assert part["source"] == "policy:inventory.computed"
+        assert "(up to 2)" in part["reasons"]
+        assert "in 80 of 100 periods" in part["reasons"] or part["product"] == "coffee"
     table = call("run", "inventory", "--data", "my.csv")
     assert "tea" in table.stdout
+    assert "computed" in table.stdout
     assert "run: runs/agents/inventory-" in table.stdout
     assert "1/1: ordered" in table.stderr
 

@@ -36,6 +36,7 @@ ADVICE = {
 }
 NUMBERS = {
     "order": 7,
+    "until": "2026-01-31",
     "recent": 4.5,
     "num_recent": 2,
     "mean": 4.5,

@@ -84,6 +84,7 @@ def figures(facts: JSON, order: int) -> JSON:
     at_hand = facts["on_hand"] + coming(facts) + order
     return {
         "order": order,
+        "until": facts.get("until", ""),
         "recent": rate,
         "num_recent": len(recent),
         "mean": float(known.mean()),

@@ -11,6 +11,7 @@ import numpy as np
 from agentrec.agents.inventory.context import Context
 from agentrec.agents.inventory.game import InventoryGame, play, score
 from agentrec.agents.inventory.instances import Instances
+from agentrec.agents.inventory.person import by_whom
 from agentrec.agents.inventory.policies import load_policy
 from agentrec.core.types import JSON
 
@@ -71,7 +72,7 @@ def rows_of(result: JSON) -> tuple[list[str], list[list[str]]]:
     """A result as columns and rows."""
     if result["kind"] == "orders":
         rows = [
-            [part["product"], str(part["order"]), part["source"], "\n".join([part["reasons"], *part["notes"]])]
+            [part["product"], str(part["order"]), by_whom(part["source"]), "\n".join([part["reasons"], *part["notes"]])]
             for part in result["products"]
         ]
         return ["product", "order", "from", "why"], rows

@@ -76,10 +76,15 @@ def words_of(question: Mapping[str, Any]) -> list[str]:
     lines = [f"problem: {question['problem']}"] if question["problem"] else []
     for part in question["products"]:
         advised = "" if part["advice"] == part["order"] else f" (OR advises {part['advice']})"
-        lines.append(f"{part['product']}: order {part['order']}{advised}, from {part['source']}")
+        lines.append(f"{part['product']}: order {part['order']}{advised}, from {by_whom(part['source'])}")
         lines += [f"    {text}" for text in (part["reasons"], *part["notes"]) if text]
     lines += [f"{name}: {text}" for name, text in question["explained"].items()]
     return [*lines, f"your answer: {question['answers']}"]
+
+
+def by_whom(source: str) -> str:
+    """Where an order comes from, for people: the policy behind the chat interface is no model."""
+    return "computed, no model" if source.startswith("policy:") else source
 
 
 def heard(question: Mapping[str, Any], words: str) -> JSON:

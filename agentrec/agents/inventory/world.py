@@ -45,6 +45,7 @@ class World:
         game: instances that are played; None for a shop.
         shop: what a shop sees of each product; empty for a game.
         weights: unit cost and volume of each product.
+        until: the last period of each product, as a shop's file writes it; empty for a game.
         periods: how many rounds of orders there are.
     """
 
@@ -53,14 +54,18 @@ class World:
     shop: tuple[Observation, ...]
     weights: tuple[tuple[float, float], ...]
     periods: int
+    until: tuple[str, ...] = ()
 
     def observe(self, orders: Sequence[Sequence[int]]) -> list[JSON]:
         """Facts of every product after the orders so far: one row per period, one number per product."""
         seen = list(self.shop) or self._played(orders)
-        return [
+        found = [
             {**facts_of(name, part), "unit_cost": cost, "volume": volume}
             for name, part, (cost, volume) in zip(self.names, seen, self.weights, strict=True)
         ]
+        for facts, until in zip(found, self.until, strict=False):
+            facts["until"] = until
+        return found
 
     def _played(self, orders: Sequence[Sequence[int]]) -> list[Observation]:
         assert self.game is not None
@@ -154,7 +159,21 @@ def _shop(path: Path, config: Config) -> World:
         )
     seen = tuple(_seen(path, product, extra[product.names[0]], config) for product in products)
     weights = tuple((_last(extra[name], "unit_cost", path), _last(extra[name], "volume", path)) for name in names)
-    return World(names, None, seen, weights, 1)
+    return World(names, None, seen, weights, 1, _ends(path, names, extra))
+
+
+def _ends(path: Path, names: Sequence[str], extra: dict[str, Cells]) -> tuple[str, ...]:
+    """The last period of each product; where they differ, with a warning."""
+    until = tuple(extra[name]["period"][-1] for name in names)
+    other = next((place for place, last in enumerate(until) if last != until[0]), None)
+    if other is not None:
+        warnings.warn(
+            f"products of {path} end at different periods ({names[0]} at {until[0]}, {names[other]} at "
+            f"{until[other]}): each is ordered for the period after its own last one",
+            DataWarning,
+            stacklevel=3,
+        )
+    return until
 
 
 def _extra(path: Path, names: Sequence[str]) -> dict[str, Cells]:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from agentrec.agents.inventory.context import Config
+from agentrec.agents.inventory.person import by_whom
 from agentrec.agents.inventory.session import Session
 from agentrec.agents.inventory.world import open_world
 from agentrec.core.errors import AgentrecError
@@ -150,7 +151,8 @@ def _outcome(outcome: Any) -> str:
     question = outcome.question
     parts = outcome.result["products"] if question is None else question["products"]
     rows = "".join(
-        f"<tr><td>{escape(part['product'])}</td><td class='score'>{part['order']}</td><td>{escape(part['source'])}</td>"
+        f"<tr><td>{escape(part['product'])}</td><td class='score'>{part['order']}</td>"
+        f"<td>{escape(by_whom(part['source']))}</td>"
         f"<td>{escape(part['reasons'])}<small>{escape('; '.join(part['notes']))}</small></td></tr>"
         for part in parts
     )

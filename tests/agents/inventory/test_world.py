@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,9 @@ def shop(tmp_path):
     def write(text=SHOP, **settings):
         path = tmp_path / "shop.csv"
         path.write_text(text)
-        return open_world(Config(data=str(path), **settings))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "products of", DataWarning)  # coffee ends before tea
+            return open_world(Config(data=str(path), **settings))
 
     return write
 
@@ -34,8 +38,17 @@ def test_a_shop_is_seen_as_its_file_says(shop):
     assert (tea["in_transit"], tea["lead_times"]) == (25, [1, 1])
     assert tea["waiting"] == [{"period": 3, "units": 25, "age": 1}]
     assert (coffee["demand"], coffee["on_hand"], coffee["volume"], coffee["in_transit"]) == ([5, 6, 4], 8, 2.0, 0)
+    assert (coffee["until"], tea["until"]) == ("3", "4")
     assert shop(sku="tea").names == ("tea",)
     assert world.fingerprint == shop().fingerprint != shop(SHOP.replace("40,4,1,3,25", "41,4,1,3,25")).fingerprint
+
+
+def test_products_that_end_at_different_periods_are_told(tmp_path):
+    path = tmp_path / "shop.csv"
+    path.write_text(SHOP)
+    with pytest.warns(DataWarning, match=r"\(coffee at 3, tea at 4\)"):
+        open_world(Config(data=str(path)))
+    open_world(Config(data=str(path), sku="tea"))
 
 
 def test_stock_may_be_given_or_is_taken_as_none_with_a_warning(shop):
