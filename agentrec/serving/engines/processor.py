@@ -72,14 +72,18 @@ class PluginProcessor(ItemsProcessor):
         ConfigError: an engine serves a generator of ours under asynchronous scheduling and does not name the class.
     """
 
+    @classmethod
+    def open(cls, vllm_config: Any | None) -> Served | None:
+        """See `ConstrainedProcessor`; None for an engine that names a class itself, whose sets may be others."""
+        named = () if vllm_config is None else vllm_config.model_config.logits_processors or ()
+        if any(other == FOLLOWED or isinstance(other, type) for other in named):
+            return None
+        return super().open(vllm_config)
+
     def __init__(self, vllm_config: Any, *rest: Any) -> None:
-        named = vllm_config.model_config.logits_processors or ()
-        self._steps_back = any(other == FOLLOWED or isinstance(other, type) for other in named)
         super().__init__(vllm_config, *rest)
         hidden = len(rest) > 1 and getattr(vllm_config.scheduler_config, "async_scheduling", False)
-        if self._steps_back:
-            self._requests = None
-        elif self._requests is not None and hidden:
+        if self._requests is not None and hidden:
             raise ConfigError(
                 f"vLLM schedules asynchronously and shows an installed processor no tokens; start it with "
                 f"--logits-processors {FOLLOWED}, or with --no-async-scheduling"
