@@ -35,6 +35,8 @@ Examples:
 
     agentrec eval run next_item --data DATA --recommender transitions,sasrec --seeds 3 --jobs 2 --json
 
+    agentrec eval run inventory --policy or,adaptive --data families
+
 Several machines: give the same command on each of them with a --store that all can reach. Several devices of one:
 `accelerate launch --multi_gpu --num_processes 2 --no_python agentrec eval run ...`; on Ray, one
 `ray job submit -- agentrec eval run ...` per worker. Work is divided by locks, and whoever comes last merges.
