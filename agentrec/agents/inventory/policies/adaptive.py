@@ -22,8 +22,8 @@ of the benchmark, and no real series, took part. Thirteen families in six suppli
 each, score .646 (patience 1), .654 (memory 1, sharpness .25), and else within .001: there is little to tune.
 
 Intermittent demand without a lead time is where it gains nothing on the OR baseline: 900 drawn series, reward over the
-profit of all demand -.0001 (+-.0028), score -.005, since losses are scored as 0. Errors drawn from past ones in place of
-normal ones, which know that many periods are empty, did not change that, nor any other family by more than .003.
+profit of all demand -.0001 (+-.0028), score -.005, since losses are scored as 0. Errors drawn from past ones in place
+of normal ones, which know that many periods are empty, did not change that, nor any other family by more than .003.
 """
 
 from __future__ import annotations
