@@ -147,10 +147,16 @@ def plan_text(request: TextRequest, sets: ConstraintSets, tokenizer: Any) -> Tex
     allowed = sets.get(request.constraint or ALL)
     if not request.marker:
         return TextPlan(request, Job(allowed, request.num_items))
-    marker = tokenizer.get_vocab().get(request.marker)
+    marker = token_of(tokenizer, request.marker)
     if marker is None:
         raise ConfigError(f"the marker is {request.marker!r}; expected the text of one token of the model")
     return TextPlan(request, Job(allowed, request.num_items, marker, request.max_tokens))
+
+
+def token_of(tokenizer: Any, text: str) -> int | None:
+    """The id of one token by its text; None where the tokenizer has none. A whole vocabulary is never copied."""
+    found = tokenizer.convert_tokens_to_ids(text)
+    return found if found is not None and tokenizer.convert_ids_to_tokens(found) == text else None
 
 
 def room_of(request: TextRequest, num_levels: int) -> int:

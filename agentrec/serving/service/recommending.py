@@ -162,7 +162,7 @@ class Recommending:
     ) -> Callable[[], Awaitable[Found]]:
         """What to ask the engine, as often as needed."""
         if isinstance(request, ThinkRequest):
-            prompt = tuple(thinking_prompt(self.shelf.form, history))
+            prompt = tuple(thinking_prompt(self.shelf.form, history, self.config.marker))
             return partial(self._think, request, prompt, excluded)
         given = request.num_beams != NOT_GIVEN
         beams = request.num_beams if given else max(self.config.num_beams, request.n)

@@ -11,7 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
+from agentrec.serving.engines.tree import TreeEngine
+from agentrec.serving.generative import GenerativeRecommender
 from agentrec.serving.service.settings import ServiceConfig
+from agentrec.serving.service.shelf import Shelf
 
 LIMIT = 100_000
 
@@ -118,6 +121,15 @@ def test_a_set_is_refused(client: httpx.Client, name: str, body: dict[str, Any],
     before = client.get("/v1/constraints").json()
     assert told in sentence(client.put(f"/v1/constraints/{name}", json=body), status)
     assert client.get("/v1/constraints").json() == before
+
+
+@pytest.mark.parametrize("marker", ["</thought>", "two words", ""])
+def test_a_model_without_the_token_that_ends_thinking_is_told(
+    thinker: GenerativeRecommender, thinking_shelf: Shelf, launch: Callable[..., Any], marker: str
+) -> None:
+    running = launch(ServiceConfig(port=0, marker=marker), lambda: TreeEngine(thinker), thinking_shelf)
+    asked = httpx.post(f"{running.url}/v1/recommendations", json={**HISTORY, "mode": "think"}, trust_env=False)
+    assert f"no token {marker!r}" in sentence(asked, 409)
 
 
 def test_names_in_any_script_are_names(client: httpx.Client) -> None:
