@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from agentrec.data.dataset import Dataset
     from agentrec.serving.service.engines import Served
+    from agentrec.serving.service.keeping import Keeper
     from agentrec.serving.service.settings import ServiceConfig
 
 
@@ -20,7 +21,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
     model: Annotated[Path, typer.Option(help="Folder of a trained generator.")],
     data: Annotated[str, typer.Option(help="The data set it was trained on.")],
     items: Annotated[str | None, typer.Option(help="Items table, if the data set holds none.")] = None,
-    sets: Annotated[Path | None, typer.Option(help="Folder of constraint sets to begin with.")] = None,
+    sets: Annotated[Path | None, typer.Option(help="Folder of constraint sets to begin with; it may be empty.")] = None,
+    save_sets: Annotated[bool, typer.Option(help="Write sets that come over HTTP back to --sets.")] = True,
     engine: Annotated[str, typer.Option(help="tree (in process), vllm (in process) or vllm-http.")] = "tree",
     vllm_url: Annotated[str | None, typer.Option(help="The vLLM server of --engine vllm-http, without /v1.")] = None,
     vllm_sets: Annotated[Path | None, typer.Option(help="The folder that server reads as AGENTREC_SETS.")] = None,
@@ -30,10 +32,15 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
     max_requests: Annotated[int, typer.Option(help="Requests that run or wait at most.", min=1)] = 256,
     deadline: Annotated[float, typer.Option(help="Seconds until a request is answered by 504.")] = 30.0,
     drain: Annotated[float, typer.Option(help="Seconds that requests may take after SIGTERM.")] = 30.0,
+    marker: Annotated[str, typer.Option(help="Token between what a model thinks and its items.")] = "</think>",
     page: Annotated[bool, typer.Option("--ui/--no-ui", help="Mount the page at /ui, where gradio is there.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Serve recommendations over HTTP: items, constraint sets, search, health, figures, and a page to try it.
+
+    Sets that are put or deleted over HTTP are written to the folder of --sets before they are acknowledged, so that a
+    restart begins with them; one service per folder. With --no-save-sets it stays as it is, and without --sets they end
+    with the process.
 
     The API key, if you want one, comes from the environment variable AGENTREC_API_KEY. /docs shows the API. SIGTERM
     drains: what runs is answered, then the process ends with code 0. A vLLM server's own key is AGENTREC_VLLM_KEY.
@@ -60,7 +67,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
         require(library, "serve")
     if log_level not in ("debug", "info", "warning", "error"):
         raise ConfigError(f"log_level is {log_level!r}; expected debug, info, warning or error")
-    limits: dict[str, Any] = {"max_requests": max_requests, "deadline": deadline, "drain": drain}
+    limits: dict[str, Any] = {"max_requests": max_requests, "deadline": deadline, "drain": drain, "marker": marker}
     config = ServiceConfig(host=host, port=port, **limits)
     from agentrec.data.load import load_dataset
     from agentrec.serving.service.engines import Server, served
@@ -68,14 +75,28 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
     server = None
     if vllm_url is not None:
         server = Server(vllm_url.rstrip("/").removesuffix("/v1"), os.environ.get("AGENTREC_VLLM_KEY", ""), vllm_sets)
+    keeper = _keeper(sets if save_sets else None, vllm_sets)
     dataset = load_dataset(data, items=items)
     model_served = served(engine, model, dataset.catalogue, sets=sets, server=server)
     beams = num_beams or model_served.num_beams
     config = replace(config, num_beams=beams, max_beams=max(beams, config.max_beams))
-    raise typer.Exit(_run(_app(model_served, dataset, config, page), config, log_level))
+    raise typer.Exit(_run(_app(model_served, dataset, config, keeper, page=page), config, log_level))
 
 
-def _app(model: Served, dataset: Dataset, config: ServiceConfig, page: bool) -> FastAPI:
+def _keeper(sets: Path | None, vllm_sets: Path | None) -> Keeper:
+    """Who keeps the sets; before they are read, so that nobody else changes them meanwhile."""
+    from agentrec.core.errors import ConfigError
+    from agentrec.serving.service.keeping import Keeper
+
+    if sets is not None and vllm_sets is not None and sets.resolve() == vllm_sets.resolve():
+        raise ConfigError(
+            f"--sets and --vllm-sets are both {sets}; expected two folders, because one keeps sets and the other "
+            "shows them to the vLLM server, so choose another or say --no-save-sets"
+        )
+    return Keeper(sets)
+
+
+def _app(model: Served, dataset: Dataset, config: ServiceConfig, keeper: Keeper, *, page: bool) -> FastAPI:
     """The application over a model and its data."""
     from agentrec.serving.service.app import build_app
     from agentrec.serving.service.settings import KEY_VARIABLE
@@ -83,7 +104,7 @@ def _app(model: Served, dataset: Dataset, config: ServiceConfig, page: bool) -> 
 
     shelf = Shelf(dataset.catalogue, model.vocabulary, model.form, dataset.user_ids, dataset.histories())
     key = os.environ.get(KEY_VARIABLE, "")
-    return build_app(shelf, model.build, config, key=key, mounts=_mounts(key) if page else ())
+    return build_app(shelf, model.build, config, key=key, keeper=keeper, mounts=_mounts(key) if page else ())
 
 
 def _mounts(key: str) -> tuple[Any, ...]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy as shallow_copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,8 +175,18 @@ class ConstraintSets:
         """One constraint per batch row, from one expression each; as `get`."""
         return PerRow([self.get(expression) for expression in expressions])
 
+    def copy(self) -> ConstraintSets:
+        """The sets of now over the same index; what is put into one later is not in the other."""
+        made = shallow_copy(self)
+        made._lock, made._state = threading.Lock(), _State(self._state.sets)
+        return made
+
     def save(self, folder: str | Path) -> None:
-        """Write all sets but ``all`` as an artefact folder, without the index."""
+        """Write all sets but ``all`` as an artefact folder, without the index; others may read it all the while.
+
+        Raises:
+            AgentrecError: as `agentrec.decoding.sets.files.write_sets`.
+        """
         from agentrec.decoding.sets.files import write_sets
 
         given = {name: made for name, made in self._state.sets.items() if name != ALL}

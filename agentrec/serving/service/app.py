@@ -12,6 +12,7 @@ from agentrec import __version__
 from agentrec.core.errors import AgentrecError
 from agentrec.serving.engines.protocol import Engine
 from agentrec.serving.service.failures import add_failures
+from agentrec.serving.service.keeping import Keeper
 from agentrec.serving.service.keys import APIKey
 from agentrec.serving.service.limits import BodyLimit
 from agentrec.serving.service.observed import Observed
@@ -34,6 +35,7 @@ def build_app(
     config: ServiceConfig | None = None,
     *,
     key: str = "",
+    keeper: Keeper | None = None,
     mounts: Sequence[Mount] = (),
 ) -> FastAPI:
     """Put the application together; the engine starts with it.
@@ -43,10 +45,11 @@ def build_app(
         build_engine: makes an engine that is not yet started, and another one when it died; all share their sets.
         config: limits; the defaults are those of `ServiceConfig`.
         key: API key that is asked for; none by default.
+        keeper: of the named sets, closed with the application; by default they end with the process.
         mounts: each puts a page of its own into the application.
     """
     config = config or ServiceConfig()
-    service = Service.build(shelf, build_engine, config)
+    service = Service.build(shelf, build_engine, config, keeper or Keeper())
     app = FastAPI(
         title="agentrec", version=__version__, description=ABOUT, lifespan=_life, docs_url=None, redoc_url=None
     )
@@ -73,13 +76,13 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     service.shelf.warm()
     try:
         await _start(service)
+        yield
     except AgentrecError as error:
         app.state.start_error = error
         raise
-    try:
-        yield
     finally:
         await service.supervisor.close()
+        service.keeper.close()
 
 
 async def _start(service: Service) -> None:

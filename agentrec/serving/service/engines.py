@@ -5,14 +5,17 @@ Only the tree engine reads the weights here. The engines of vLLM read them thems
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agentrec.core.artefact import local_folder, read_manifest
 from agentrec.core.errors import ConfigError, UnknownNameError
+from agentrec.core.files import read_json
 from agentrec.core.types import Catalogue
 from agentrec.decoding.index.csr import StaticIndex
+from agentrec.decoding.sets.files import holds_no_sets
 from agentrec.decoding.sets.named import ConstraintSets
 from agentrec.models.generator import SIDS
 from agentrec.prompts.forms import Form, build_form
@@ -68,7 +71,7 @@ def served(
         engine: one of `ENGINES`.
         folder: of the generator.
         catalogue: the items it was trained on.
-        sets: folder of named sets to begin with, as `ConstraintSets.save` writes it.
+        sets: folder of named sets to begin with, as `ConstraintSets.save` writes it, or an empty one.
         server: where the engine ``vllm-http`` finds its server.
 
     Raises:
@@ -108,14 +111,21 @@ def _vllm(folder: str | Path, catalogue: Catalogue, sets: str | Path | None, ser
     texts = [vocabulary.text(item) for item in range(vocabulary.num_items)]
     form = build_form(config["form"], tokenizer, vocabulary.item_token_ids(tokenizer), texts, catalogue.titles)
     named = _sets(StaticIndex.build(vocabulary.codes, vocabulary.level_sizes), sets)
-    return Served(vocabulary, form, config.get("num_beams", 20), _vllm_builder(folder, named, server))
+    build = _http_builder(folder, named, server) if server else _local_builder(folder, named, config)
+    return Served(vocabulary, form, config.get("num_beams", 20), build)
 
 
-def _vllm_builder(folder: Path, sets: ConstraintSets, server: Server | None) -> Callable[[], Engine]:
-    if server is None:
-        from agentrec.serving.engines.vllm_local import VllmEngine
+def _local_builder(folder: Path, sets: ConstraintSets, config: Mapping[str, Any]) -> Callable[[], Engine]:
+    """Engines that run the model as the tree engine does; left to itself, vLLM runs float32 weights in half of that."""
+    from agentrec.serving.engines.vllm_local import VllmConfig, VllmEngine
 
-        return lambda: VllmEngine(folder, sets)
+    weights = read_json(folder / "config.json")
+    own = weights.get("dtype") or weights.get("torch_dtype") or "auto"
+    precision = VllmConfig(dtype="bfloat16" if config.get("bf16") else own)
+    return lambda: VllmEngine(folder, sets, config=precision)
+
+
+def _http_builder(folder: Path, sets: ConstraintSets, server: Server) -> Callable[[], Engine]:
     from agentrec.serving.engines.vllm_http import HttpConfig, HttpEngine
 
     config = HttpConfig(url=server.url, key=server.key)
@@ -123,5 +133,7 @@ def _vllm_builder(folder: Path, sets: ConstraintSets, server: Server | None) -> 
 
 
 def _sets(index: StaticIndex, folder: str | Path | None) -> ConstraintSets:
-    """Named sets over an index, from a folder where there is one."""
-    return ConstraintSets(index) if folder is None else ConstraintSets.load(folder, index)
+    """Named sets over an index, from a folder where there is one; an empty one has none yet."""
+    if folder is None or holds_no_sets(folder):
+        return ConstraintSets(index)
+    return ConstraintSets.load(folder, index)

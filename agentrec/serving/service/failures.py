@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from agentrec.core.errors import AgentrecError, ConfigError, EmptySetError, UnknownNameError
 from agentrec.serving.engines.protocol import EngineBusyError, EngineDeadError
 from agentrec.serving.service.gate import FullError
+from agentrec.serving.service.keeping import NotKeptError
 from agentrec.serving.service.leaving import LEFT, LeftError
 from agentrec.serving.service.schemas import Failure
 from agentrec.serving.service.shelf import MissingError
@@ -38,6 +39,7 @@ STATUS: tuple[tuple[type[AgentrecError], int], ...] = (
     (EngineDeadError, 503),
     (UndeliveredError, 503),
     (TooLateError, 504),
+    (NotKeptError, 507),
     (LeftError, LEFT),
     (AgentrecError, 422),
 )
@@ -54,6 +56,7 @@ WORDS = {
     429: "too many requests run or wait; ask again later",
     503: "the engine is not ready; ask again in a few seconds",
     504: "the answer took too long",
+    507: "the change could not be written to the folder of sets, and was not made",
 }
 
 

@@ -14,6 +14,7 @@ from agentrec.serving.engines.protocol import Engine
 from agentrec.serving.service.failures import TooLateError
 from agentrec.serving.service.gate import Gate
 from agentrec.serving.service.item_search import ItemSearch
+from agentrec.serving.service.keeping import Keeper
 from agentrec.serving.service.metrics import Metrics
 from agentrec.serving.service.recommending import Recommending
 from agentrec.serving.service.settings import ServiceConfig
@@ -32,6 +33,7 @@ class Service:
         supervisor: of the engine.
         gate: how many requests run or wait.
         swaps: answers on their way.
+        keeper: makes changes of named sets.
         search: of items.
         recommending: answers requests.
         metrics: figures.
@@ -43,13 +45,14 @@ class Service:
     supervisor: Supervisor
     gate: Gate
     swaps: Swaps
+    keeper: Keeper
     search: ItemSearch
     recommending: Recommending
     metrics: Metrics
     draining: asyncio.Event
 
     @classmethod
-    def build(cls, shelf: Shelf, build_engine: Callable[[], Engine], config: ServiceConfig) -> Service:
+    def build(cls, shelf: Shelf, build_engine: Callable[[], Engine], config: ServiceConfig, keeper: Keeper) -> Service:
         """Put the parts together; nothing is started yet."""
         supervisor = Supervisor(build_engine, restarts=config.restarts)
         gate = Gate(config.max_requests)
@@ -64,6 +67,7 @@ class Service:
             supervisor=supervisor,
             gate=gate,
             swaps=Swaps(),
+            keeper=keeper,
             search=ItemSearch(shelf.catalogue),
             recommending=Recommending(shelf, supervisor, config),
             metrics=Metrics(gauges),

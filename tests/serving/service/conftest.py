@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -95,6 +96,17 @@ def thinker(catalogue: Catalogue, recommender: GenerativeRecommender) -> Generat
 @pytest.fixture(scope="session")
 def thinking_shelf(shelf: Shelf, thinker: GenerativeRecommender) -> Shelf:
     return replace(shelf, form=thinker.form)
+
+
+@pytest.fixture(scope="session")
+def data(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of the catalogue, and of three users who chose all of it."""
+    made = tmp_path_factory.mktemp("data")
+    rows = [f"secret-user-{user},i{item},{item}" for user in range(3) for item in range(120)]
+    (made / "interactions.csv").write_text("\n".join(["user_id,item_id,order", *rows]), encoding="utf-8")
+    titles = [f"{item},{title}" for item, title in zip(catalogue.ids, catalogue.titles, strict=True)]
+    (made / "items.csv").write_text("\n".join(["item_id,title", *titles]), encoding="utf-8")
+    return made
 
 
 def new_sets(recommender: GenerativeRecommender) -> ConstraintSets:

@@ -36,16 +36,6 @@ def folder(recommender: GenerativeRecommender, tmp_path_factory: pytest.TempPath
     return made
 
 
-@pytest.fixture(scope="module")
-def data(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("data")
-    rows = [f"secret-user-{user},i{item},{item}" for user in range(3) for item in range(120)]
-    (made / "interactions.csv").write_text("\n".join(["user_id,item_id,order", *rows]), encoding="utf-8")
-    titles = [f"{item},{title}" for item, title in zip(catalogue.ids, catalogue.titles, strict=True)]
-    (made / "items.csv").write_text("\n".join(["item_id,title", *titles]), encoding="utf-8")
-    return made
-
-
 def test_the_command_serves_and_sigterm_drains_it(folder: Path, data: Path) -> None:
     words = ["serve", "--model", str(folder), "--data", str(data), "--port", "0", "--no-ui"]
     process = subprocess.Popen([sys.executable, "-m", "agentrec", *words], stderr=subprocess.PIPE, text=True)
