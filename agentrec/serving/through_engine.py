@@ -1,18 +1,25 @@
-"""An engine as a recommender, for batches: many requests at a time, one event loop that lives as long as the engine."""
+"""An engine as a recommender, for batches: many requests at a time, one event loop that lives as long as the engine.
+
+An engine that says it is busy, perhaps because others use its server too, is asked again a little later. The first
+request that fails otherwise takes back all that are under way.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
 from agentrec.core.types import PAD, Histories, IntArray, Recommendations
-from agentrec.serving.engines.protocol import BeamRequest, BeamResult
+from agentrec.serving.engines.protocol import BeamRequest, BeamResult, Engine, EngineBusyError
 from agentrec.serving.service.engines import Served
 
 AT_ONCE = 64  # requests under way
+LONGEST_PAUSE = 5.0  # seconds between two questions to an engine that is busy
 
 
 class EngineRecommender:
@@ -21,10 +28,12 @@ class EngineRecommender:
     Args:
         served: a generator behind an engine.
         num_beams: beam width; the model's own by default, widened to longer lists.
+        patience: seconds for which a request is asked again while the engine is busy.
     """
 
-    def __init__(self, served: Served, *, num_beams: int | None = None) -> None:
+    def __init__(self, served: Served, *, num_beams: int | None = None, patience: float = 300.0) -> None:
         self._served = served
+        self._patience = patience
         self._num_beams = num_beams or served.num_beams
         self._engine = served.build()
         self._runner = asyncio.Runner()
@@ -54,7 +63,7 @@ class EngineRecommender:
         return Recommendations(items, scores)
 
     async def _all(self, histories: Histories, n: int, exclude_seen: bool) -> list[BeamResult]:
-        places = asyncio.Semaphore(AT_ONCE)
+        places, over = asyncio.Semaphore(AT_ONCE), asyncio.Condition()
 
         async def one(history: IntArray) -> BeamResult:
             request = BeamRequest(
@@ -64,6 +73,34 @@ class EngineRecommender:
                 exclude=tuple(np.unique(history).tolist()) if exclude_seen else (),
             )
             async with places:
-                return await self._engine.beam(request)
+                return await _answer(self._engine, request, over, self._patience)
 
-        return list(await asyncio.gather(*(one(history) for history in histories)))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(history)) for history in histories]
+        except* Exception as failed:
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+
+async def _answer(engine: Engine, request: BeamRequest, over: asyncio.Condition, patience: float) -> BeamResult:
+    """What an engine answers once it is not busy; raises as `Engine.beam` when patience is at its end.
+
+    It is asked again when one of our requests is over, which ``over`` tells one who waits, and after a pause at the
+    latest.
+    """
+    until, pause = time.monotonic() + patience, 0.05
+    while True:
+        try:
+            result = await engine.beam(request)
+            break
+        except EngineBusyError:
+            if time.monotonic() + pause > until:
+                raise
+        async with over:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+    async with over:
+        over.notify()
+    return result
