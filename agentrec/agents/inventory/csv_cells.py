@@ -13,7 +13,9 @@ from pathlib import Path
 
 from agentrec.core.errors import DataError
 
-PERIOD = re.compile(r"^[A-Za-z]+[ _-]?(\d+)$|^(\d{1,3})$")  # Period_7, week 7, 7
+PERIOD = re.compile(r"^(?:(?:period|week|month|day|[pwmdt])[ _-]?)?(\d{1,4})$", re.IGNORECASE)  # Period_7, week 7, 7
+NUMBERED = re.compile(r"^Period_\d+$")  # as the benchmark's drawn series count
+WEEK = re.compile(r"^\d{4}-W\d{2}$")  # 2026-W05, the week of ISO 8601
 DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%Y-%m")
 SLASHED = ("%m/%d/%Y", "%d/%m/%Y")  # one of them for a whole file
 DELIMITERS = (",", ";", "\t")
@@ -65,7 +67,7 @@ def money(text: str, column: str, where: str) -> float:
     """
     value = _number(text)
     if value is None or value <= 0:
-        raise DataError(f"{column} in {where} is {text!r}; expected a number above 0, such as 2.5, so correct the cell")
+        raise DataError(f"{column} in {where} is {text!r}; expected a number above 0, such as 2.5, so correct it")
     return value
 
 
@@ -120,12 +122,12 @@ def check_calendar(texts: Sequence[str], where: Sequence[str]) -> None:
 
 
 def check_numbers(texts: Sequence[str], where: Sequence[str]) -> None:
-    """Check that periods that are all numbered follow each other; of others nothing is known.
+    """Check that periods called ``Period_7`` follow each other; of other names nothing is known.
 
     Raises:
         DataError: a number occurs twice, comes too early, or is missing.
     """
-    if all(PERIOD.match(text.strip()) for text in texts):
+    if all(NUMBERED.match(text) for text in texts):
         check_calendar(texts, where)
 
 
@@ -133,15 +135,16 @@ def _place(text: str, where: str, slashed: str) -> int | date:
     """A period as a number or a day."""
     numbered = PERIOD.match(text.strip())
     if numbered:
-        return int(numbered.group(1) or numbered.group(2))
-    for layout in (*DATES, slashed):
+        return int(numbered.group(1))
+    day = f"{text}-1" if WEEK.match(text) else text
+    for layout in (*DATES, "%G-W%V-%u", slashed):
         try:
-            return datetime.strptime(text.strip(), layout).date()
+            return datetime.strptime(day.strip(), layout).date()
         except ValueError:
             continue
     raise DataError(
-        f"the period in {where} is {text!r}; expected a date such as 2026-01-31 or a number such as Period_7, so "
-        "rewrite the cell"
+        f"the period in {where} is {text!r}; expected a date such as 2026-01-31, a week such as 2026-W05 or a number "
+        "such as 7, so rewrite the cell"
     )
 
 

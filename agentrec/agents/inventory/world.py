@@ -157,6 +157,11 @@ def _shop(path: Path, config: Config) -> World:
         warnings.warn(
             f"{path} has no column on_hand and on_hand is not set: stock is taken as 0", DataWarning, stacklevel=2
         )
+    for limit, column in (("order_budget", "unit_cost"), ("capacity", "volume")):
+        if getattr(config, limit) is not None and not any(column in cells for cells in extra.values()):
+            warnings.warn(
+                f"{limit} is set and {path} has no column {column}: each unit counts as 1", DataWarning, stacklevel=2
+            )
     seen = tuple(_seen(path, product, extra[product.names[0]], config) for product in products)
     weights = tuple((_last(extra[name], "unit_cost", path), _last(extra[name], "volume", path)) for name in names)
     return World(names, None, seen, weights, 1, _ends(path, names, extra))

@@ -80,8 +80,9 @@ def test_numbered_periods_follow_each_other(tmp_path):
         write(tmp_path / "lead_time_0" / "x", wrong)
         with pytest.raises(DataError, match=says):
             load_benchmark(tmp_path)
-    write(tmp_path / "lead_time_0" / "x", rows(["0", "0"]) + rows(["0"]))
-    assert load_benchmark(tmp_path)[0].periods == 3
+    for taken in (rows(["0", "0"]) + rows(["0"]), [row.replace("2019/2/", "Feb ") for row in rows(["0"] * 3)[::-1]]):
+        write(tmp_path / "lead_time_0" / "x", taken)
+        assert load_benchmark(tmp_path)[0].periods == 3
 
 
 def test_folders_that_are_none_are_named(tmp_path):

@@ -50,6 +50,15 @@ def test_months_may_differ_in_length(tmp_path):
     assert load_own(path, OwnData(profit=1, holding_cost=1)).demand.tolist() == [[5]]
 
 
+def test_weeks_of_iso_8601_go_on_over_the_year(tmp_path):
+    weeks = ["2026-W51", "2026-W52", "2026-W53", "2027-W01", "2027-W02", "2027-W03"]
+    path = write(tmp_path, "week,demand", [f"{week},5" for week in weeks])
+    assert load_own(path, OwnData(profit=1, holding_cost=1)).periods == 1
+    path = write(tmp_path, "week,demand", [f"{week},5" for week in (*weeks[:3], *weeks[4:])])
+    with pytest.raises(DataError, match=r"between 2026-W53 and 2027-W02 .*14 days apart where others are 7"):
+        load_own(path, OwnData(profit=1, holding_cost=1))
+
+
 @pytest.mark.parametrize("layout", ["%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%Y/%m/%d"])
 @pytest.mark.parametrize("step", [1, 7])
 def test_dates_are_read_as_spreadsheets_write_them(tmp_path, layout, step):
@@ -103,6 +112,7 @@ def test_files_of_spreadsheets_may_have_other_separators_and_empty_rows(tmp_path
         ({"date": "2026-01-05"}, "row 10 .* is of 2026-01-05 like a row above it; .* a column sku"),
         ({"date": "2026-01-08"}, "row 10 .* is of 2026-01-08 like a row above it; .* a column sku"),
         ({"date": "someday"}, "the period in row 10 .* is 'someday'; expected a date such as"),
+        ({"date": "Sep 2026"}, "the period in row 10 .* is 'Sep 2026'; expected a date such as"),
         ({"date": "7"}, "mix dates and period numbers"),
     ],
 )

@@ -43,6 +43,15 @@ def test_a_shop_is_seen_as_its_file_says(shop):
     assert world.fingerprint == shop().fingerprint != shop(SHOP.replace("40,4,1,3,25", "41,4,1,3,25")).fingerprint
 
 
+def test_limits_without_a_column_for_them_are_told(tmp_path):
+    path = tmp_path / "shop.csv"
+    path.write_text("week,demand,profit,holding_cost,on_hand\n1,5,2,1,3\n2,7,2,1,3\n")
+    with pytest.warns(DataWarning, match="no column unit_cost: each unit counts as 1"):
+        open_world(Config(data=str(path), order_budget=10.0))
+    with pytest.warns(DataWarning, match="no column volume: each unit counts as 1"):
+        open_world(Config(data=str(path), capacity=10.0))
+
+
 def test_products_that_end_at_different_periods_are_told(tmp_path):
     path = tmp_path / "shop.csv"
     path.write_text(SHOP)
