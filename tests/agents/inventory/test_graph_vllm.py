@@ -15,13 +15,10 @@ if find_spec("vllm") is None:  # the server imports it; this process need not
 pytest.importorskip("langgraph", reason="langgraph is not installed; expected the extra agents")
 
 import httpx
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from agentrec.agents.run import start_run
 from agentrec.core.lines import read_lines
-from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.serving.chat.config import ChatConfig
-from agentrec.testing.generators import random_codes, tiny_generator
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -29,9 +26,13 @@ TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content 
 PATIENCE = 1800  # seconds; a server that dies is seen at once, so this ends one that hangs, not one that is slow
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
+def save_model(folder):
+    """A random model of two layers; torch and transformers are imported only where these tests run."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    from agentrec.semantic_ids.vocabulary import SIDVocabulary
+    from agentrec.testing.generators import random_codes, tiny_generator
+
     codes = random_codes(20, (4, 4))
     _, tokenizer = tiny_generator(SIDVocabulary(codes, (4, 4), [f"i{n}" for n in range(len(codes))]))
     shape = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -41,6 +42,12 @@ def url(tmp_path_factory):
     tokenizer.chat_template = TEMPLATE
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    save_model(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
