@@ -4,8 +4,9 @@ vLLM 0.32 on CPUs looks at every attribute of every module that is loaded and as
 of llvmlite, on which numba builds, answers to any name with a function, and the engine stops with ``'_lib_fn_wrapper'
 object has no attribute 'get'``. So that one module is out of sight while an engine starts.
 
-It also copies the weights of linear layers into a layout of oneDNN. Weights that are loaded later go where nobody reads
-them, and the engine goes on with the old ones without a word. Who trains beside it makes the engine without that.
+It also copies the weights of linear layers into a layout of oneDNN and drops them; of the output layer it keeps them,
+and reads the copy. Weights that are loaded later find no place, or nobody who reads them. Who trains beside an engine
+makes it without that.
 """
 
 from __future__ import annotations
