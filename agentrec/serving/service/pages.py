@@ -68,7 +68,8 @@ def limited(schema: dict[str, Any], service: Service) -> dict[str, Any]:
         fields["n"] |= {"maximum": most, "default": min(10, most)}
         fields["history"]["maxItems"] = config.max_history
     parts["DirectRequest"]["properties"]["num_beams"] |= {"type": "integer", "minimum": 1, "maximum": config.max_beams}
-    parts["ThinkRequest"]["properties"]["max_tokens"]["maximum"] = config.max_text
+    text = parts["ThinkRequest"]["properties"]["max_tokens"]
+    text |= {"maximum": config.max_text, "default": min(text["default"], config.max_text)}
     return schema
 
 

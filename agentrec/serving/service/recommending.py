@@ -109,6 +109,7 @@ class Recommending:
             AgentrecError: as `agentrec.serving.engines.protocol.Engine.beam`.
         """
         began = time.perf_counter()
+        request = self._fitted(request)
         self._check(request)
         shelf = self.shelf
         history = shelf.history(request.user_id) if request.user_id else shelf.items(request.history)
@@ -139,11 +140,21 @@ class Recommending:
             sending.release()
         return found, keep
 
+    @property
+    def _most(self) -> int:
+        """Items of a list at most."""
+        return min(self.config.max_n, len(self.shelf.catalogue))
+
+    def _fitted(self, request: DirectRequest | ThinkRequest) -> DirectRequest | ThinkRequest:
+        """The request with what it leaves open cut to what is allowed here."""
+        limits = {"n": self._most, "max_tokens": self.config.max_text}
+        open_ones = limits.keys() & (type(request).model_fields.keys() - request.model_fields_set)
+        return request.model_copy(update={name: min(getattr(request, name), limits[name]) for name in open_ones})
+
     def _check(self, request: DirectRequest | ThinkRequest) -> None:
         config = self.config
-        most = min(config.max_n, len(self.shelf.catalogue))
-        if request.n > most:
-            raise ConfigError(f"n is {request.n}; expected 1 to {most} here, so ask for fewer items")
+        if request.n > self._most:
+            raise ConfigError(f"n is {request.n}; expected 1 to {self._most} here, so ask for fewer items")
         if len(request.history) > config.max_history:
             raise ConfigError(
                 f"the history has {len(request.history)} items; expected at most {config.max_history}, so give the "

@@ -10,6 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentrec.serving.engines.tree import TreeEngine
+from agentrec.serving.generative import GenerativeRecommender
+from agentrec.serving.service.settings import ServiceConfig
+from agentrec.serving.service.shelf import Shelf
+
 schemathesis = pytest.importorskip("schemathesis")
 modes = pytest.importorskip("schemathesis.generation").GenerationMode
 
@@ -45,6 +50,16 @@ def schema(url: str) -> Any:
     return schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
+@pytest.fixture(scope="module")
+def thinking(thinker: GenerativeRecommender, thinking_shelf: Shelf, shared: Callable[..., Any]) -> Any:
+    """The schema of a service whose model can think, if briefly."""
+    engine = TreeEngine(thinker)
+    engine.sets.put("even", range(0, 120, 2))
+    engine.sets.put("odd", range(1, 120, 2))
+    running = shared(ServiceConfig(port=0, max_n=8, max_beams=40, max_text=12), lambda: engine, thinking_shelf)
+    return schemathesis.openapi.from_url(f"{running.url}/openapi.json")
+
+
 @pytest.mark.parametrize("mode", ["POSITIVE", "NEGATIVE"])
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_the_service_keeps_to_its_schema(schema: Any, method: str, path: str, mode: str) -> None:
@@ -58,6 +73,51 @@ def test_the_service_keeps_to_its_schema(schema: Any, method: str, path: str, mo
         case.call_and_validate(timeout=30)
 
     check()
+
+
+def real(case: Any) -> Any:
+    """The same request for items and a user that exist."""
+    for name in {"history", "exclude"} & set(case.body):
+        case.body[name] = [f"i{sum(map(ord, item)) % 120}" for item in case.body[name]]
+    if "user_id" in case.body:
+        case.body["user_id"] = "anna"
+    return case
+
+
+def test_what_is_left_open_is_what_the_service_allows(thinking: Any) -> None:
+    url = thinking.location.removesuffix("/openapi.json")
+    parts = httpx.get(f"{url}/openapi.json", trust_env=False).json()["components"]["schemas"]
+    fields = parts["ThinkRequest"]["properties"]
+    assert [fields[name]["default"] for name in ("n", "max_tokens")] == [8, 12]
+    with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        for mode in ("direct", "think"):
+            answer = client.post("/v1/recommendations", json={"user_id": "anna", "mode": mode})
+            assert len(answer.json()["items"]) == 8
+        assert client.post("/v1/recommendations", json={"user_id": "anna", "n": 10}).status_code == 422
+
+
+@pytest.mark.parametrize("mode", ["direct", "think"])
+def test_requests_for_what_exists_are_answered(thinking: Any, mode: str) -> None:
+    """Few of the ids that a schema allows exist, so that most requests above end as 404."""
+    operation = thinking["/v1/recommendations"]["POST"]
+    asked = operation.as_strategy(generation_mode=modes.POSITIVE)
+    statuses = []
+
+    @settings(CALM, max_examples=20)
+    @given(case=asked.filter(lambda case: case.body.get("mode", "direct") == mode).map(real))
+    def check(case: Any) -> None:
+        answer = case.call_and_validate(timeout=60)
+        statuses.append(answer.status_code)
+        if answer.status_code == 200:
+            found = answer.json()
+            items = [item["id"] for item in found["items"]]
+            assert found["mode"] == mode
+            assert len(set(items)) == len(items) <= case.body.get("n", 10)
+            assert not set(items) & set(case.body.get("exclude", []))
+
+    check()
+    assert statuses.count(200) >= 3, statuses
+    assert set(statuses) <= {200, 404, 409}  # sets that do not exist, hold nothing, or a beam narrower than the list
 
 
 def test_every_operation_is_asked(schema: Any) -> None:

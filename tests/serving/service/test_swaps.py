@@ -17,6 +17,7 @@ from agentrec.decoding.sets.named import ConstraintSets
 from agentrec.serving.engines.tree import TreeEngine
 from agentrec.serving.generative import GenerativeRecommender
 from agentrec.serving.service.recommending import TRIES, inside
+from agentrec.serving.service.shelf import Shelf
 from agentrec.serving.service.swaps import Swaps, UndeliveredError
 
 HALVES = (frozenset(range(60)), frozenset(range(60, 120)))
@@ -136,17 +137,19 @@ class Load:
     url: str
     requests: int
     swap_every: float
+    thinks: float = 0.0  # share of the requests that ask for text in front of the items
     swaps: list[tuple[float, float]] = field(default_factory=list)  # asked, acknowledged; the halves take turns
     answers: list[tuple[float, float, str, int, list[int]]] = field(default_factory=list)
 
     async def run(self) -> None:
         rng = np.random.default_rng(0)
         plan = [
-            (KINDS[kind], ids(rng.integers(0, 120, length)), int(n))
-            for kind, length, n in zip(
+            (KINDS[kind], ids(rng.integers(0, 120, length)), int(n), bool(draw < self.thinks))
+            for kind, length, n, draw in zip(
                 rng.choice(5, self.requests, p=[0.4, 0.2, 0.15, 0.2, 0.05]),
                 rng.integers(1, 30, self.requests),
                 rng.integers(1, 40, self.requests),
+                rng.random(self.requests),
                 strict=True,
             )
         ]
@@ -167,11 +170,13 @@ class Load:
         assert answer.status_code == 200, answer.text
         self.swaps.append((asked, time.perf_counter()))
 
-    async def _work(self, client: httpx.AsyncClient, plan: list[tuple[str, list[str], int]]) -> None:
+    async def _work(self, client: httpx.AsyncClient, plan: list[tuple[str, list[str], int, bool]]) -> None:
         while plan:
-            constraint, history, n = plan.pop()
+            constraint, history, n, thinks = plan.pop()
             asked = time.perf_counter()
             body = {"history": history, "n": n, "constraint": constraint}
+            if thinks:
+                body |= {"mode": "think", "max_tokens": 3, "n": min(n, 5)}
             answer = await client.post("/v1/recommendations", json=body)
             items = numbers(answer) if answer.status_code == 200 else []
             self.answers.append((asked, time.perf_counter(), constraint, answer.status_code, items))
@@ -213,9 +218,13 @@ def test_nothing_gets_lost_and_nothing_slips_through(launch: Callable[..., Any])
 
 
 @pytest.mark.slow
-def test_two_thousand_requests_and_a_swap_every_second(launch: Callable[..., Any]) -> None:
-    running = launch()
-    load = Load(running.url, 2000, 1.0)
+def test_two_thousand_requests_and_a_swap_every_second(
+    launch: Callable[..., Any], thinker: GenerativeRecommender, thinking_shelf: Shelf
+) -> None:
+    sets = ConstraintSets(thinker.index)
+    sets.put("even", range(0, 120, 2))
+    running = launch(None, lambda: TreeEngine(thinker, sets), thinking_shelf)
+    load = Load(running.url, 2000, 1.0, thinks=0.1)
     asyncio.run(load.run())
     check(load)
     assert len(load.swaps) >= 3
