@@ -173,6 +173,7 @@ def _cost(picked: dict[str, list[str]], kind: str, given: float | None, where: S
     other = next((row for row, value in enumerate(values) if value != values[0]), None)
     if other is not None:
         raise DataError(
-            f"{shown} in {where[other]} is {values[other]:g} after {values[0]:g}; expected one value for the whole file"
+            f"{shown} in {where[other]} is {values[other]:g} after {values[0]:g}; expected one value for the whole "
+            "file, so write the latest into every row"
         )
     return values[0]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agentrec.agents.inventory.advice import advise
 from agentrec.agents.inventory.answers import OrderAnswer, ParametersAnswer
-from agentrec.agents.inventory.computed import answer, best_window
+from agentrec.agents.inventory.computed import answer
 from agentrec.agents.inventory.facts import facts_of, observation_of, overdue
 from agentrec.agents.inventory.game import InventoryGame
 from agentrec.agents.inventory.generate import SUPPLIES, Sizes, generate
@@ -74,14 +74,6 @@ def test_the_computed_answers_have_the_shapes_and_advice_cannot_know_the_future(
         assert str(facts["on_hand"]) in made["rationale"]
     with pytest.raises(ConfigError, match="knows the future"):
         advise(facts, "perfect_foresight")
-
-
-def test_the_window_follows_a_change_and_takes_all_where_there_is_none():
-    rng = np.random.default_rng(0)
-    steady = rng.normal(100, 20, 40).round().astype(int).tolist()
-    assert best_window(steady) in (0, 13)
-    moved = (rng.normal(100, 2, 20).round().astype(int).tolist()) + rng.normal(200, 2, 12).round().astype(int).tolist()
-    assert best_window(moved) in (3, 5, 8)
 
 
 def test_long_texts_are_cut_and_the_schema_says_how_long():
