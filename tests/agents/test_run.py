@@ -1,12 +1,9 @@
 import contextlib
 import json
-import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -22,38 +19,42 @@ from agentrec.core.lines import read_lines
 from agentrec.serving.chat.config import ChatConfig
 
 SETTINGS = {"periods": 8, "limit": 2}
-SCRIPT = """
-import sys
+KILLED = """
+import os, signal, sys
+import agentrec.agents.inventory.graph  # once, for both children
+from agentrec.agents import events
 from agentrec.agents.run import resume_run, start_run
 from agentrec.serving.chat.config import ChatConfig
-folder = sys.argv[1]
-if sys.argv[2] == "start":
-    start_run("inventory", {"periods": 8, "limit": 2}, ChatConfig(), folder)
-else:
-    resume_run(folder)
+
+folder, write = sys.argv[1], events.EventLog._write
+
+def die_after(lines):
+    left = iter(range(lines - 1, -1, -1))
+    def dying(self, event):
+        write(self, event)
+        if not next(left):
+            os.kill(os.getpid(), signal.SIGKILL)
+    events.EventLog._write = dying
+
+for lines in (20, 25):
+    child = os.fork()
+    if not child:
+        die_after(lines)
+        if lines == 20:
+            start_run("inventory", {"periods": 8, "limit": 2}, ChatConfig(), folder)
+        else:
+            resume_run(folder)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-
-
-def killed(folder, what, lines):
-    """Run in a process of its own, and kill it as soon as its trace has so many lines."""
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder), what], stderr=subprocess.PIPE)
-    events = folder / "events.jsonl"
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if events.is_file() and events.read_bytes().count(b"\n") >= lines:
-            os.kill(process.pid, signal.SIGKILL)
-            break
-        time.sleep(0.002)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL, errors.decode()
 
 
 def test_a_run_killed_twice_goes_on_to_the_same_end(tmp_path):
     whole = start_run("inventory", SETTINGS, ChatConfig(), tmp_path / "whole")
     folder = tmp_path / "killed"
-    killed(folder, "start", 20)
-    first = len(read_lines(folder / "events.jsonl"))
-    killed(folder, "resume", first + 25)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["-9", "-9"], done.stderr
+    assert len(read_lines(folder / "events.jsonl")) == 20 + 25
     said = []
     outcome = resume_run(folder, say=said.append)
     assert outcome.status == "done"
