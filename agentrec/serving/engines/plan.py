@@ -14,7 +14,7 @@ from agentrec.core.errors import ConfigError, EmptySetError
 from agentrec.core.protocols import Walkable
 from agentrec.decoding.sets.named import ALL, ConstraintSets
 from agentrec.decoding.stepping import Job
-from agentrec.serving.engines.protocol import BeamRequest, TextRequest
+from agentrec.serving.engines.protocol import BeamRequest, BeamResult, TextRequest
 from agentrec.serving.generative import widened
 
 MOST_WIDENED = 512  # beams; where striking out would need more, the set itself is cut
@@ -95,6 +95,11 @@ def plan_beam(request: BeamRequest, sets: ConstraintSets) -> Plan:
     if width <= max(MOST_WIDENED, request.num_beams):
         return Plan(request.prompt, request.n, width, constraint, request.exclude)
     return Plan(request.prompt, request.n, request.num_beams, _without(request, sets), ())
+
+
+def nothing_left(plan: Plan) -> BeamResult:
+    """The answer where no item is allowed any more."""
+    return BeamResult(np.zeros(0, np.int64), np.zeros(0, np.float32), len(plan.prompt), 0)
 
 
 def allowed_items(expression: str, sets: ConstraintSets) -> Walkable:

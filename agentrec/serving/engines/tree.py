@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from agentrec.decoding.sets.mixed import PerRow
 from agentrec.decoding.sets.named import ConstraintSets
 from agentrec.decoding.stepping import TokenLayout
 from agentrec.serving.engines.batching import Budget, choose
-from agentrec.serving.engines.plan import Limits, Plan, TextPlan, plan_beam, plan_text
+from agentrec.serving.engines.plan import Limits, Plan, TextPlan, nothing_left, plan_beam, plan_text
 from agentrec.serving.engines.protocol import (
     BeamRequest,
     BeamResult,
@@ -35,6 +35,7 @@ from agentrec.serving.engines.protocol import (
     TextResult,
 )
 from agentrec.serving.engines.text import TextBatch
+from agentrec.serving.engines.waiting import Awaited
 from agentrec.serving.generative import GenerativeRecommender
 
 
@@ -50,27 +51,10 @@ class TreeConfig:
 
 
 @dataclass(eq=False)
-class Waiting:
+class Waiting(Awaited):
     """A request and who waits for its answer."""
 
     plan: Plan | TextPlan
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any] = field(repr=False)
-
-    def answer(self, result: Any) -> None:
-        """Hand over a result or an exception, from any thread; nobody may be waiting any more."""
-
-        def settle() -> None:
-            if not self.future.done():
-                if isinstance(result, BaseException):
-                    self.future.set_exception(result)
-                else:
-                    self.future.set_result(result)
-
-        try:
-            self.loop.call_soon_threadsafe(settle)
-        except RuntimeError:  # the loop was closed, and with it everybody who waited
-            return
 
 
 class TreeEngine:
@@ -124,7 +108,7 @@ class TreeEngine:
         self.limits.check(request)
         plan = plan_beam(request, self.sets)
         if plan.constraint is None:
-            return BeamResult(np.zeros(0, np.int64), np.zeros(0, np.float32), len(plan.prompt), 0)
+            return nothing_left(plan)
         found: BeamResult = await self._wait(plan, self._beams)
         return found
 
@@ -136,8 +120,7 @@ class TreeEngine:
         return found
 
     async def _wait(self, plan: Plan | TextPlan, queue: deque[Waiting]) -> Any:
-        loop = asyncio.get_running_loop()
-        waiting = Waiting(plan, loop, loop.create_future())
+        waiting = Waiting(plan)
         with self._wake:
             self._check_open()
             if len(queue) >= self.config.max_waiting:
@@ -203,7 +186,7 @@ class TreeEngine:
             dead = EngineDeadError(f"the tree engine stopped ({type(error).__name__}: {error}); start another")
             writing = [waiting for _, rows in self._writing for waiting in rows]
             for waiting in [*self._running, *writing, *self._beams, *self._texts]:
-                waiting.answer(dead)
+                waiting.settle(dead)
             raise
 
     def _next_texts(self) -> list[Waiting]:
@@ -228,7 +211,7 @@ class TreeEngine:
             batch = TextBatch(recommender.model, recommender.tokenizer, self._layout, plans)
         except Exception as error:
             if len(texts) == 1:
-                texts[0].answer(error)
+                texts[0].settle(error)
             else:
                 for waiting in texts:
                     self._begin([waiting])
@@ -251,7 +234,7 @@ class TreeEngine:
                 for row in results:
                     batch.drop(row)
             for row, result in results.items():
-                rows[row].answer(result)
+                rows[row].settle(result)
         self._writing = [(batch, rows) for batch, rows in self._writing if not batch.is_over]
 
     def _next_batch(self) -> list[Waiting]:
@@ -283,7 +266,7 @@ class TreeEngine:
                 return
             results = [error]
         for waiting, result in zip(batch, results, strict=True):
-            waiting.answer(result)
+            waiting.settle(result)
 
     def _search(self, plans: list[Plan]) -> list[BeamResult]:
         """One batch through the model."""

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from agentrec.core.config import setting
@@ -28,7 +27,7 @@ from agentrec.decoding.children.candidates import DEAD
 from agentrec.decoding.sets.named import ConstraintSets
 from agentrec.serving.engines.local_sets import sets_of_folder
 from agentrec.serving.engines.parse import text_result
-from agentrec.serving.engines.plan import Limits, plan_beam, plan_text
+from agentrec.serving.engines.plan import Limits, TextPlan, nothing_left, plan_beam, plan_text
 from agentrec.serving.engines.protocol import (
     BeamRequest,
     BeamResult,
@@ -37,7 +36,8 @@ from agentrec.serving.engines.protocol import (
     TextRequest,
     TextResult,
 )
-from agentrec.serving.engines.walk import Walk
+from agentrec.serving.engines.waiting import UnderWay
+from agentrec.serving.engines.walk import Walk, walked
 
 MOST_TOKENS = 128  # vLLM's bound of logprob_token_ids
 PREFIX = "token_id:"  # how vLLM names tokens by their ids
@@ -83,9 +83,8 @@ class HttpEngine:
         self._client: Any = None
         self._model = ""
         self._limits: Limits | None = None
-        self._under_way = 0
+        self._under_way = UnderWay(self.config.max_waiting)
         self._alive = False
-        self._counts = dict.fromkeys(("requests", "batches", "prompt_tokens", "beam_tokens"), 0)
 
     @property
     def upstream(self) -> Any:
@@ -124,20 +123,16 @@ class HttpEngine:
     async def beam(self, request: BeamRequest) -> BeamResult:
         """See `Engine`."""
         self._admit(request)
-        plan = plan_beam(request, self.sets)
-        if plan.constraint is None:
-            return BeamResult(np.zeros(0, np.int64), np.zeros(0, np.float32), len(plan.prompt), 0)
-        walk = Walk(plan, self._layout)
-        self._under_way += 1
-        try:
-            while not walk.is_over:
-                walk.take(await self._logprobs(walk))
-        finally:
-            self._under_way -= 1
-        result = walk.result()
-        self._counts["prompt_tokens"] += result.prompt_tokens
-        self._counts["beam_tokens"] += result.beam_tokens
+        with self._under_way.one():
+            plan = plan_beam(request, self.sets)
+            if plan.constraint is None:
+                return nothing_left(plan)
+            result = await walked(Walk(plan, self._layout), self._step_on)
+        self._under_way.answered(result)
         return result
+
+    async def _step_on(self, walk: Walk) -> None:
+        walk.take(await self._logprobs(walk))
 
     async def _logprobs(self, walk: Walk) -> torch.Tensor:
         """Log-probabilities behind every beam: (M, K), ``-inf`` for codes that no beam may have."""
@@ -174,25 +169,12 @@ class HttpEngine:
             ConfigError: it asks for a named set, and no ``sets_folder`` was given.
         """
         self._admit(request)
-        plan = plan_text(request, self.sets, self._tokenizer)
-        body: dict[str, Any] = {
-            "prompt": list(request.prompt),
-            "max_tokens": plan.room,
-            "temperature": request.temperature,
-            "seed": request.seed,
-            "return_token_ids": True,
-        }
-        if plan.job is not None:
-            await self._save_sets(request.constraint)
-            words = {"constraint": request.constraint or "all", "num_items": request.num_items}
-            text = {"marker": request.marker, "max_text": request.max_tokens} if request.marker else {}
-            body["vllm_xargs"] = {**words, **text}
-        self._under_way += 1
-        try:
-            answer = await self._post(body)
-        finally:
-            self._under_way -= 1
-        self._counts["prompt_tokens"] += len(request.prompt)
+        with self._under_way.one():
+            plan = plan_text(request, self.sets, self._tokenizer)
+            if plan.job is not None:
+                await self._save_sets(request.constraint)
+            answer = await self._post(_text_body(plan))
+        self._under_way.counts["prompt_tokens"] += len(request.prompt)
         return text_result(plan, answer["choices"][0]["token_ids"], self._layout, self._tokenizer)
 
     async def _save_sets(self, expression: str) -> None:
@@ -214,18 +196,12 @@ class HttpEngine:
         if self._client is None or self._limits is None or self._client.is_closed:
             raise EngineDeadError("the vllm-http engine is not running; expected it to be started and not yet closed")
         self._limits.check(request)
-        if self._under_way >= self.config.max_waiting:
-            raise EngineBusyError(
-                f"{self._under_way} requests are under way; expected fewer than {self.config.max_waiting}, so try "
-                "again in a moment"
-            )
-        self._counts["requests"] += 1
 
     async def _post(self, body: dict[str, Any]) -> Any:
         """One call of the completions endpoint."""
         import httpx
 
-        self._counts["batches"] += 1
+        self._under_way.counts["batches"] += 1
         try:
             answer = await self._client.post("/v1/completions", json={"model": self._model, **body})
         except httpx.HTTPError as error:
@@ -241,20 +217,37 @@ class HttpEngine:
     def stats(self) -> dict[str, float]:
         """See `Engine`; what waits, waits in the server, whose own ``/metrics`` say more."""
         return {
-            **self._counts,
+            **self._under_way.counts,
             "waiting": 0,
-            "running": self._under_way,
+            "running": self._under_way.now,
             "beam_rows": 0,
             "alive": float(self._alive),
         }
 
     async def close(self) -> None:
         """See `Engine`; the server goes on."""
-        while self._under_way:
+        while self._under_way.now:
             await asyncio.sleep(0.02)
         if self._client is not None:
             await self._client.aclose()
         self._alive = False
+
+
+def _text_body(plan: TextPlan) -> dict[str, Any]:
+    """What the completions endpoint is asked."""
+    request = plan.request
+    body: dict[str, Any] = {
+        "prompt": list(request.prompt),
+        "max_tokens": plan.room,
+        "temperature": request.temperature,
+        "seed": request.seed,
+        "return_token_ids": True,
+    }
+    if plan.job is not None:
+        words = {"constraint": request.constraint or "all", "num_items": request.num_items}
+        text = {"marker": request.marker, "max_text": request.max_tokens} if request.marker else {}
+        body["vllm_xargs"] = {**words, **text}
+    return body
 
 
 def _refused(status: int, text: str) -> AgentrecError:

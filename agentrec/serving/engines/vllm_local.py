@@ -19,24 +19,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from agentrec.core.config import setting
 from agentrec.core.errors import require
 from agentrec.decoding.sets.named import ConstraintSets
 from agentrec.decoding.vllm_scan import engine_starts
 from agentrec.serving.engines.local_sets import sets_of_folder
 from agentrec.serving.engines.parse import text_result
-from agentrec.serving.engines.plan import Limits, plan_beam, plan_text
+from agentrec.serving.engines.plan import Limits, nothing_left, plan_beam, plan_text
 from agentrec.serving.engines.protocol import (
     BeamRequest,
     BeamResult,
-    EngineBusyError,
     EngineDeadError,
     TextRequest,
     TextResult,
 )
-from agentrec.serving.engines.walk import Walk
+from agentrec.serving.engines.waiting import Awaited, UnderWay
+from agentrec.serving.engines.walk import Walk, walked
 
 
 @dataclass(frozen=True)
@@ -63,27 +61,13 @@ def safely() -> dict[str, Any]:
 
 
 @dataclass(eq=False)
-class Group:
+class Group(Awaited):
     """Prompts that are sent together, and who waits for all of them."""
 
     prompts: Sequence[Sequence[int]]
     params: Sequence[Any]
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Any]
     outputs: dict[int, Any] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)  # of its requests, once they are in the engine
-
-    def settle(self, result: Any) -> None:
-        """Hand over results or an exception, from any thread."""
-
-        def tell() -> None:
-            if not self.future.done():
-                (self.future.set_exception if isinstance(result, BaseException) else self.future.set_result)(result)
-
-        try:
-            self.loop.call_soon_threadsafe(tell)
-        except RuntimeError:  # the loop was closed, and with it everybody who waited
-            return
 
 
 class VllmEngine:
@@ -112,63 +96,52 @@ class VllmEngine:
         self._thread: threading.Thread | None = None
         self._engine: Any = None
         self._limits: Limits | None = None
-        self._under_way = 0
+        self._under_way = UnderWay(self.config.max_waiting)
         self._dead: EngineDeadError | None = None
-        self._counts = dict.fromkeys(("requests", "batches", "prompt_tokens", "beam_tokens"), 0)
 
     async def start(self) -> None:
         """See `Engine`; takes seconds to minutes."""
         if self._thread is not None:
             return
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[Any] = loop.create_future()
-        self._thread = threading.Thread(
-            target=self._work, args=(Group((), (), loop, ready),), name="vllm-engine", daemon=True
-        )
+        ready = Awaited()
+        self._thread = threading.Thread(target=self._work, args=(ready,), name="vllm-engine", daemon=True)
         self._thread.start()
-        await ready
+        await ready.future
 
     async def beam(self, request: BeamRequest) -> BeamResult:
         """See `Engine`."""
+        self._admit(request)
+        with self._under_way.one():
+            plan = plan_beam(request, self.sets)
+            if plan.constraint is None:
+                return nothing_left(plan)
+            result = await walked(Walk(plan, self._layout), self._step_on)
+        self._under_way.answered(result)
+        return result
+
+    async def _step_on(self, walk: Walk) -> None:
         from agentrec.serving.engines.vllm_scoring import Score
 
-        self._admit(request)
-        plan = plan_beam(request, self.sets)
-        if plan.constraint is None:
-            return BeamResult(np.zeros(0, np.int64), np.zeros(0, np.float32), len(plan.prompt), 0)
-        walk = Walk(plan, self._layout)
-        self._under_way += 1
-        try:
-            while not walk.is_over:
-                wanted = [Score(walk.level) for _ in walk.prompts]
-                await self._ask(walk.prompts, wanted, max_tokens=1, temperature=0.0)
-                walk.take_all([score.logprobs for score in wanted])
-        finally:
-            self._under_way -= 1
-        result = walk.result()
-        self._counts["prompt_tokens"] += result.prompt_tokens
-        self._counts["beam_tokens"] += result.beam_tokens
-        return result
+        wanted = [Score(walk.level) for _ in walk.prompts]
+        await self._ask(walk.prompts, wanted, max_tokens=1, temperature=0.0)
+        walk.take_all([score.logprobs for score in wanted])
 
     async def generate(self, request: TextRequest) -> TextResult:
         """See `Engine`."""
         self._admit(request)
-        plan = plan_text(request, self.sets, self._tokenizer)
-        sampling = {"temperature": request.temperature, "seed": request.seed, "max_tokens": plan.room}
-        self._under_way += 1
-        try:
+        with self._under_way.one():
+            plan = plan_text(request, self.sets, self._tokenizer)
+            sampling = {"temperature": request.temperature, "seed": request.seed, "max_tokens": plan.room}
             (output,) = await self._ask([request.prompt], [plan.job], **sampling)
-        finally:
-            self._under_way -= 1
-        self._counts["prompt_tokens"] += len(request.prompt)
+        self._under_way.counts["prompt_tokens"] += len(request.prompt)
         return text_result(plan, output.outputs[0].token_ids, self._layout, self._tokenizer)
 
     def stats(self) -> dict[str, float]:
         """See `Engine`; ``beam_rows`` are the prompts in vLLM, ``waiting`` those not yet handed to it."""
         return {
-            **self._counts,
+            **self._under_way.counts,
             "waiting": sum(len(group.prompts) for group in self._inbox),
-            "running": self._under_way,
+            "running": self._under_way.now,
             "beam_rows": len(self._groups),
             "alive": float(self._thread is not None and self._thread.is_alive() and not self._closing),
         }
@@ -185,12 +158,6 @@ class VllmEngine:
         self._check_open()
         assert self._limits is not None
         self._limits.check(request)
-        if self._under_way >= self.config.max_waiting:
-            raise EngineBusyError(
-                f"{self._under_way} requests are under way; expected fewer than {self.config.max_waiting}, so try "
-                "again in a moment"
-            )
-        self._counts["requests"] += 1
 
     def _check_open(self) -> None:
         if self._closing or self._engine is None or self._thread is None or not self._thread.is_alive():
@@ -205,12 +172,11 @@ class VllmEngine:
 
         from agentrec.serving.engines.vllm_scoring import TICKET
 
-        loop = asyncio.get_running_loop()
         tickets = [next(self._tickets) for _ in prompts]
         self._wanted.update((ticket, want) for ticket, want in zip(tickets, wanted, strict=True) if want is not None)
         final = {"detokenize": False, "output_kind": RequestOutputKind.FINAL_ONLY, "skip_clone": True}
         params = [SamplingParams(**sampling, **final, extra_args={TICKET: ticket}) for ticket in tickets]
-        group = Group(prompts, params, loop, loop.create_future())
+        group = Group(prompts, params)
         with self._wake:
             if self._dead is not None:
                 raise self._dead
@@ -250,7 +216,7 @@ class VllmEngine:
                 config.parallel_config.distributed_executor_backend = "uni"
             return LLMEngine(config, Executor.get_class(config), log_stats=False, multiprocess_mode=False)
 
-    def _work(self, start: Group) -> None:
+    def _work(self, start: Awaited) -> None:
         """What the thread does: make the engine, then hand in, step and hand out until it is told to stop."""
         try:
             engine = self._engine = self._make()
@@ -260,7 +226,7 @@ class VllmEngine:
             start.settle(None)
             while True:
                 with self._wake:
-                    while not (self._inbox or self._groups or (self._closing and not self._under_way)):
+                    while not (self._inbox or self._groups or (self._closing and not self._under_way.now)):
                         self._wake.wait(0.05 if self._closing else None)  # between two levels of a beam nothing is here
                     arrived, self._inbox = self._inbox, []
                 if not (arrived or self._groups):
@@ -271,7 +237,7 @@ class VllmEngine:
             dead = EngineDeadError(f"the vllm engine stopped ({type(error).__name__}: {error}); start another")
             with self._wake:
                 self._dead, self._closing = dead, True
-                left = [start, *self._inbox, *(group for group, _ in self._groups.values())]
+                left: list[Awaited] = [start, *self._inbox, *(group for group, _ in self._groups.values())]
             for group in left:
                 group.settle(dead)
 
@@ -294,7 +260,7 @@ class VllmEngine:
                 del self._groups[name]
         if not engine.has_unfinished_requests():
             return
-        self._counts["batches"] += 1
+        self._under_way.counts["batches"] += 1
         for output in engine.step():
             found = self._groups.pop(output.request_id, None) if output.finished else None
             if found is None:

@@ -6,7 +6,7 @@ log-probabilities over the model's whole vocabulary; so the ranks are the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,13 @@ from agentrec.decoding.search.plan import BeamPlan
 from agentrec.decoding.stepping import TokenLayout
 from agentrec.serving.engines.plan import Plan
 from agentrec.serving.engines.protocol import BeamResult, EngineDeadError
+
+
+async def walked(walk: Walk, step: Callable[[Walk], Awaitable[None]]) -> BeamResult:
+    """Walk to the end; ``step`` goes on by one level."""
+    while not walk.is_over:
+        await step(walk)
+    return walk.result()
 
 
 class Walk:
