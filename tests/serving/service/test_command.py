@@ -16,13 +16,16 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from agentrec.cli.app import app as command_line
 from agentrec.core.errors import AgentrecError, ConfigError, ServingWarning, UnknownNameError
 from agentrec.core.types import Catalogue, Histories
 from agentrec.serving.engines.tree import TreeEngine
 from agentrec.serving.generative import GenerativeRecommender
 from agentrec.serving.service.app import build_app
 from agentrec.serving.service.engines import Server, served
+from agentrec.serving.service.keeping import Keeper
 from agentrec.serving.service.server import run
 from agentrec.serving.service.settings import ServiceConfig
 from agentrec.serving.service.shelf import Shelf
@@ -36,14 +39,19 @@ def folder(recommender: GenerativeRecommender, tmp_path_factory: pytest.TempPath
     return made
 
 
-def test_the_command_serves_and_sigterm_drains_it(folder: Path, data: Path) -> None:
-    words = ["serve", "--model", str(folder), "--data", str(data), "--port", "0", "--no-ui"]
+def started(folder: Path, data: Path, *more: str) -> tuple[subprocess.Popen[str], str]:
+    """The command as a process, and where it serves."""
+    words = ["serve", "--model", str(folder), "--data", str(data), "--port", "0", "--no-ui", *more]
     process = subprocess.Popen([sys.executable, "-m", "agentrec", *words], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     first = process.stderr.readline()
     found = re.search(r"serving at (http://127\.0\.0\.1:\d+) ", first)
     assert found, first
-    url = found[1]
+    return process, found[1]
+
+
+def test_the_command_serves_and_sigterm_drains_it(folder: Path, data: Path) -> None:
+    process, url = started(folder, data)
     statuses: list[int] = []
 
     def ask(body: dict[str, Any]) -> None:
@@ -73,6 +81,38 @@ def test_the_command_serves_and_sigterm_drains_it(folder: Path, data: Path) -> N
     assert {"/v1/recommendations", "/v1/items/search"} <= {line["route"] for line in lines}
     for word in ("secret", "i77", "private", "user_id"):
         assert word not in logged
+
+
+@pytest.mark.slow
+def test_sets_outlive_a_kill(folder: Path, data: Path, tmp_path: Path) -> None:
+    sizes: list[dict[str, int]] = []
+    for turn in range(3):
+        process, url = started(folder, data, "--sets", str(tmp_path))
+        with process, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            listed = client.get("/v1/constraints").json()["sets"]
+            sizes.append({row["name"]: row["items"] for row in listed})
+            assert client.put("/v1/constraints/few", json={"items": [f"i{turn}", "i50"]}).status_code == 200
+            put = client.put(f"/v1/constraints/turn{turn}", json={"column": "title", "values": ["boots number 1"]})
+            assert put.status_code == 200
+            if turn:
+                assert client.delete(f"/v1/constraints/turn{turn - 1}").status_code == 204
+            process.kill()
+    assert sizes == [{"all": 120}, {"all": 120, "few": 2, "turn0": 1}, {"all": 120, "few": 2, "turn1": 1}]
+
+
+def test_folders_of_sets_are_looked_at_before_anything_is_read(tmp_path: Path) -> None:
+    def said(*more: str) -> str:
+        words = ["serve", "--model", "nothing", "--data", "nothing", *more]
+        found = CliRunner().invoke(command_line, words)
+        assert isinstance(found.exception, ConfigError)
+        return str(found.exception)
+
+    keeper = Keeper(tmp_path)
+    assert "another service keeps its constraint sets" in said("--sets", str(tmp_path))
+    keeper.close()
+    assert "there is no folder of constraint sets" in said("--sets", str(tmp_path / "missing"))
+    both = said("--sets", str(tmp_path), "--vllm-sets", str(tmp_path / "x" / ".."))
+    assert "expected two folders" in both
 
 
 def test_a_taken_port_is_one_sentence(recommender: GenerativeRecommender, shelf: Shelf) -> None:
