@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from agentrec.data.dataset import Dataset
-    from agentrec.serving.service.engines import Served
+    from agentrec.serving.service.engines import Served, Server
     from agentrec.serving.service.keeping import Keeper
     from agentrec.serving.service.settings import ServiceConfig
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes them by name
@@ -60,27 +62,38 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter per option; typer passes th
     """
     from dataclasses import replace
 
-    from agentrec.core.errors import ConfigError, require
+    _check(log_level)
     from agentrec.serving.service.settings import ServiceConfig
 
-    for library in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
-        require(library, "serve")
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise ConfigError(f"log_level is {log_level!r}; expected debug, info, warning or error")
     limits: dict[str, Any] = {"max_requests": max_requests, "deadline": deadline, "drain": drain, "marker": marker}
     config = ServiceConfig(host=host, port=port, **limits)
     from agentrec.data.load import load_dataset
-    from agentrec.serving.service.engines import Server, served
+    from agentrec.serving.service.engines import served
 
-    server = None
-    if vllm_url is not None:
-        server = Server(vllm_url.rstrip("/").removesuffix("/v1"), os.environ.get("AGENTREC_VLLM_KEY", ""), vllm_sets)
     keeper = _keeper(sets if save_sets else None, vllm_sets)
     dataset = load_dataset(data, items=items)
-    model_served = served(engine, model, dataset.catalogue, sets=sets, server=server)
+    model_served = served(engine, model, dataset.catalogue, sets=sets, server=_server(vllm_url, vllm_sets))
     beams = num_beams or model_served.num_beams
     config = replace(config, num_beams=beams, max_beams=max(beams, config.max_beams))
     raise typer.Exit(_run(_app(model_served, dataset, config, keeper, page=page), config, log_level))
+
+
+def _check(log_level: str) -> None:
+    from agentrec.core.errors import ConfigError, require
+
+    for library in ("fastapi", "uvicorn", "prometheus_client", "httpx"):
+        require(library, "serve")
+    if log_level not in LOG_LEVELS:
+        raise ConfigError(f"log_level is {log_level!r}; expected {', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}")
+
+
+def _server(url: str | None, sets: Path | None) -> Server | None:
+    """The vLLM server, if there is one."""
+    from agentrec.serving.service.engines import Server
+
+    if url is None:
+        return None
+    return Server(url.rstrip("/").removesuffix("/v1"), os.environ.get("AGENTREC_VLLM_KEY", ""), sets)
 
 
 def _keeper(sets: Path | None, vllm_sets: Path | None) -> Keeper:

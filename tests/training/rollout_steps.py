@@ -27,6 +27,27 @@ SIZES = (16, 16, 16)
 VOCABULARY = SIDVocabulary(random_codes(200, SIZES), SIZES)
 ALLOWED = range(0, VOCABULARY.num_items, 3)
 STEPS = 4
+OPTIONS: dict[str, Any] = {
+    "use_vllm": True,
+    "vllm_mode": "colocate",
+    "vllm_max_model_length": 64,
+    "per_device_train_batch_size": 16,
+    "num_generations": 8,
+    "max_completion_length": 7,
+    "max_steps": STEPS,
+    "disable_dropout": True,
+    "learning_rate": 1e-2,
+    "lr_scheduler_type": "constant",
+    "logging_steps": 1,
+    "beta": 0.0,
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "dataloader_pin_memory": False,
+}
 
 
 def main(folder: Path) -> dict[str, Any]:
@@ -48,29 +69,7 @@ def main(folder: Path) -> dict[str, Any]:
         found = [VOCABULARY.parse(text) for text in completions]
         return [float(np.mean([VOCABULARY.codes[item, 0] < 8 for item in items])) for items in found]
 
-    options: dict[str, Any] = {
-        "output_dir": str(folder),
-        "use_vllm": True,
-        "vllm_mode": "colocate",
-        "vllm_max_model_length": 64,
-        "generation_kwargs": rollouts.colocate,
-        "per_device_train_batch_size": 16,
-        "num_generations": 8,
-        "max_completion_length": 7,
-        "max_steps": STEPS,
-        "disable_dropout": True,
-        "learning_rate": 1e-2,
-        "lr_scheduler_type": "constant",
-        "logging_steps": 1,
-        "beta": 0.0,
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        "use_cpu": True,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "dataloader_pin_memory": False,
-    }
+    options = {**OPTIONS, "output_dir": str(folder), "generation_kwargs": rollouts.colocate}
     rows = Dataset.from_dict({"prompt": ["".join(VOCABULARY.text(item) for item in row) for row in histories]})
     given = {"train_dataset": rows, "processing_class": tokenizer}
     before, asleep = vllm_generation.LLM, ""
