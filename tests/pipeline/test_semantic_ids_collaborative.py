@@ -276,6 +276,7 @@ def test_the_command_line_fuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_next_items_share_codes_more_often_on_real_data(data_folder: Path) -> None:
     from agentrec.data.load import load_dataset
 
@@ -283,11 +284,15 @@ def test_next_items_share_codes_more_often_on_real_data(data_folder: Path) -> No
     split = leave_one_out(dataset)
     held = split.reveal("validation")
     last = held.histories.items[held.histories.offsets[1:] - 1]
-    shares = {}
-    for name in ("none", "concat"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataWarning)  # 17 items are bought by nobody in training
-            first = fit_semantic_ids(dataset, collaborative=name, split=split).vocabulary.codes[:, 0]
-        shares[name] = float((first[last] == first[held.targets]).mean())
-    assert shares["none"] > 0.09
-    assert shares["concat"] > shares["none"] + 0.002  # .1238 and .1187; other seeds .1265, .1222 and .1317, .1207
+    shares: dict[str, list[float]] = {"none": [], "concat": []}
+    for seed in range(3):
+        for name, found in shares.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)  # 17 items are bought by nobody in training
+                fitted = fit_semantic_ids(dataset, collaborative=name, split=split, seed=seed)
+            first = fitted.vocabulary.codes[:, 0]
+            found.append(float((first[last] == first[held.targets]).mean()))
+    assert min(shares["none"]) > 0.09
+    gains = np.subtract(shares["concat"], shares["none"])  # .0051, .0043 and .0110
+    assert (gains > 0).all()
+    assert gains.mean() > 0.004
