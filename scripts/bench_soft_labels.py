@@ -66,7 +66,7 @@ def trainer_of(prepare: Any, parts: tuple[Any, Any, Catalogue], folder: str) -> 
     trainer = prepared.trainer(
         model=generator.model, args=args, train_dataset=prepared.rows, processing_class=generator.tokenizer
     )
-    trainer.create_optimizer()
+    trainer.create_optimizer_and_scheduler(num_training_steps=10_000)
     return trainer
 
 
