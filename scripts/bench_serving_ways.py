@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -145,14 +144,9 @@ def process(command: list[str], says: dict[str, str]) -> Iterator[None]:
             running.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def vllm_http(case: Row) -> Iterator[Row]:
     from agentrec.serving.engines.vllm_http import HttpConfig, HttpEngine, server_command
+    from agentrec.testing.servers import free_port
 
     port = free_port()
     switches = {"enforce_eager"}
@@ -278,6 +272,7 @@ def service(case: Row) -> Iterator[Row]:
     import httpx
 
     from agentrec.semantic_ids.vocabulary import SIDVocabulary
+    from agentrec.testing.servers import free_port
 
     ids = SIDVocabulary.from_pretrained(Path(case["folder"]) / "sids").item_ids
     assert ids is not None

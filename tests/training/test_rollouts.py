@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.serving.engines.vllm_http import server_command
 from agentrec.serving.generative import GenerativeRecommender
 from agentrec.testing.generators import random_codes
+from agentrec.testing.servers import SMALL_VLLM, free_port, running
 from agentrec.training.rollouts import SERVER_FLAGS, ItemRollouts
 
 SIZES = (16, 16, 16)
@@ -132,12 +132,6 @@ def test_steps_with_vllm_in_the_process_sample_real_items_from_the_newest_weight
     assert told["restored"]
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def recommender() -> GenerativeRecommender:
     model, tokenizer = build_generator("qwen3-tiny", VOCABULARY.all_tokens)
@@ -153,21 +147,11 @@ def server(recommender: GenerativeRecommender, tmp_path_factory: pytest.TempPath
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     recommender.save_pretrained(folder / "generator")
     stock().save(folder / "sets")
-    small = ("--enforce-eager", "--dtype", "float32", "--max-model-len", "128", "--gpu-memory-utilization", "0.1")
-    more = (*small, "--block-size", "32", *SERVER_FLAGS)
+    more = (*SMALL_VLLM, "--max-model-len", "128", *SERVER_FLAGS)
     command, says = server_command(folder / "generator", port=port, sets_folder=folder / "sets", more=more)
-    environment = {**os.environ, **says, **QUIET, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    environment = {**says, **QUIET, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_SERVER_DEV_MODE": "1"}
+    with running(command, folder / "log", environment):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.vllm

