@@ -132,4 +132,5 @@ def _measure(
 def _shared(codes: IntArray, near: tuple[IntArray, IntArray]) -> FloatArray:
     """Share of each item's neighbours with the same codes: (N, l) int64 -> (N,) float64."""
     rows, found = near
-    return (codes[rows][:, None, :] == codes[found]).all(axis=2).mean(axis=1)
+    shares: FloatArray = (codes[rows][:, None, :] == codes[found]).all(axis=2).mean(axis=1)
+    return shares

@@ -107,7 +107,8 @@ def _sequence_trainer(vocabulary: Any, train: Any) -> Any:
     model, tokenizer = build_generator("qwen3-tiny", vocabulary.all_tokens)
     form = SequenceForm(vocabulary.item_token_ids(tokenizer), tokenizer.bos_token_id)
     args = SFTConfig(**_arguments(tempfile.mkdtemp(), max_length=None, dataset_kwargs={"skip_prepare_dataset": True}))
-    return SIDTrainer(model=model, args=args, train_dataset=training_rows(form, train), processing_class=tokenizer)
+    rows = training_rows(form.examples(train))
+    return SIDTrainer(model=model, args=args, train_dataset=rows, processing_class=tokenizer)
 
 
 def _prefix_trainer(vocabulary: Any, train: Any) -> Any:
@@ -201,7 +202,7 @@ def bench_evaluation(users: int = 22_363, items: int = 12_101) -> dict[str, floa
 
     rng = np.random.default_rng(0)
     lengths = np.minimum(4 + rng.geometric(0.2, users), 50)
-    histories = Histories.from_lists([rng.integers(0, items, length) for length in lengths], np.arange(users))
+    histories = Histories.from_lists([rng.integers(0, items, length) for length in lengths], list(range(users)))
     held = HeldOut("test", histories, rng.integers(0, items, users))
 
     class Split:

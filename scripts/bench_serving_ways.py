@@ -98,7 +98,8 @@ def batch_cells(case: Row, run: Callable[[list[list[int]], int], Lists], longest
         run(prompts[-2:-1], cell[1])
         alone = time.perf_counter() - begin
         at_once = max(1, min(cell[2], int(min(longest / alone, 1e9))))
-        seconds, lists = [], []
+        seconds: list[float] = []
+        lists: list[Any] = []
         while sum(seconds) <= case["seconds"] and len(seconds) < ROUNDS:
             begin, start = time.perf_counter(), len(seconds) * at_once
             lists += run(prompts[start : start + at_once], cell[1])
@@ -254,7 +255,8 @@ def overhead(case: Row) -> Iterator[Row]:
 
     async def work() -> list[float]:
         await engine.start()
-        shares, start = [], time.perf_counter()
+        shares: list[float] = []
+        start = time.perf_counter()
         while len(shares) < 2 or (time.perf_counter() - start < case["seconds"] and len(shares) < ROUNDS):
             spent.update(dict.fromkeys(spent, 0.0))
             begin = time.perf_counter()

@@ -53,6 +53,7 @@ def world(rows: int) -> tuple[Any, Any, Catalogue]:
 def trainer_of(prepare: Any, parts: tuple[Any, Any, Catalogue], folder: str) -> Any:
     """A trainer with its optimiser, as `run_trainer` builds it."""
     from agentrec.training import sft
+    from agentrec.training.dropout import add_residual_dropout
     from agentrec.training.sft_settings import training_arguments
 
     split, vocabulary, catalogue = parts
@@ -62,7 +63,7 @@ def trainer_of(prepare: Any, parts: tuple[Any, Any, Catalogue], folder: str) -> 
     generator = sft.prepare_generator(config, vocabulary, catalogue, seed=0)
     form = sft.make_form(config, generator.tokenizer, vocabulary, catalogue)
     prepared = prepare(form, split, generator.tokenizer)
-    sft.add_residual_dropout(generator.model, config.dropout)
+    add_residual_dropout(generator.model, config.dropout)
     trainer = prepared.trainer(
         model=generator.model, args=args, train_dataset=prepared.rows, processing_class=generator.tokenizer
     )

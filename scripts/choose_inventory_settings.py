@@ -10,6 +10,7 @@ instances take no part.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ CANDIDATES = {
 }
 
 
-def by_family(policy, series: int, seed: int) -> np.ndarray:
+def by_family(policy: Any, series: int, seed: int) -> np.ndarray:
     """Mean score per family: (13,)."""
     total = np.zeros(len(NAMES))
     for number, supply in enumerate(SUPPLIES):

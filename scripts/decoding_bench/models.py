@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,7 +49,8 @@ THOROUGH = Sizes(long_models=("qwen3-tiny", "qwen3-small"))
 QUICK = Sizes(("qwen3-tiny",), 2, (10, 20), (4, 8), 16, 500, 2, ((10, 4), (20, 8)))
 
 
-class Scene(NamedTuple):
+@dataclass(frozen=True)
+class Scene:
     """A model, a catalogue and prompts."""
 
     model: Any
@@ -153,7 +155,7 @@ def peak(sizes: Sizes, way: str, name: str) -> float:
         if way == "ours"
         else (lambda scene, beams: scene.generate(beams, trie))
     )
-    run(here._replace(prompts=here.prompts[:1, :8]), 2)
+    run(replace(here, prompts=here.prompts[:1, :8]), 2)
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")

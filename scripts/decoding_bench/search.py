@@ -80,8 +80,7 @@ def _actions(sizes: Sizes, codes: int, levels: int) -> dict[tuple[str, int], Cal
         rows = sorted_codes(words, layout)
         trie = StaticTrie.build(rows, codes)
         _check(ours(index, logprobs[0], sizes.beams), static(trie, logprobs[0], sizes.beams, exact=True))
-        where = {"index": index, "trie": trie, "beams": sizes.beams}
-        for name, run in _ways(**where).items():
+        for name, run in _ways(index=index, trie=trie, beams=sizes.beams).items():
             lines = logits if name.endswith("from_logits") else logprobs
             actions[name, count] = lambda number, run=run, lines=lines: run(lines[number % len(lines)])
     return actions
