@@ -229,9 +229,12 @@ def _method(name: str, settings: Mapping[str, Any], context: _Context) -> Named:
 
 def _from_recipe(text: str, context: _Context) -> Named:
     from agentrec.pipeline.recipe import read_recommender
+    from agentrec.pipeline.row_settings import check_rows
     from agentrec.pipeline.run import Run
 
     recipe, label, method, identity = read_recommender(text)
+    rows = [label, *([method.teacher] if method.teacher else [])]
+    check_rows({row: recipe.recommenders[row] for row in rows})
     folder = context.trained / f"{label}-{json_hash([identity, context.split.fingerprint])[:8]}"
 
     def make(seed: int) -> Recommender:

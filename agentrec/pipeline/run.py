@@ -30,6 +30,7 @@ from agentrec.evaluation.ranking import evaluate
 from agentrec.evaluation.result import Result
 from agentrec.pipeline.collaborative import identity
 from agentrec.pipeline.recipe import GENERATIVE, ORACLE, Method, Recipe, Sids
+from agentrec.pipeline.row_settings import check_rows
 from agentrec.pipeline.semantic_ids import fit_semantic_ids, import_semantic_ids
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.serving.load import load_recommender
@@ -208,6 +209,7 @@ def run_recipe(
     """
     if not recipe.recommenders:
         raise ConfigError("the recipe names no recommender; expected at least one under `recommenders`")
+    check_rows(recipe.recommenders)
     run = Run(recipe, Path(out), progress, say)
     dataset, split = run.data()
     named = {label: run.recommender(label, row, dataset, split) for label, row in recipe.recommenders.items()}

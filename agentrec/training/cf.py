@@ -82,8 +82,6 @@ def train_cf(
     """
     module = Registry("agentrec.models").module(name)
     config = config or Config()
-    if model and not hasattr(module, "Config"):
-        raise ConfigError(f"model {name!r} has no settings, and {', '.join(model)} was given; remove it")
     settings = model_settings(name, model)
     rounds: dict[str, Any] = {}
     if hasattr(module.METHOD, "fit"):
@@ -100,6 +98,12 @@ def train_cf(
 
 
 def model_settings(name: str, values: Mapping[str, Any] | None) -> list[Any]:
-    """The filled Config of a model, in a list that is empty for a model without settings."""
+    """The filled Config of a model, in a list that is empty for a model without settings.
+
+    Raises:
+        ConfigError: a setting is unknown, or the model has none.
+    """
     module = Registry("agentrec.models").module(name)
+    if values and not hasattr(module, "Config"):
+        raise ConfigError(f"model {name!r} has no settings, and {', '.join(values)} was given; remove it")
     return [from_mapping(module.Config, values or {})] if hasattr(module, "Config") else []

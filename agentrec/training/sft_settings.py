@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
@@ -112,11 +113,27 @@ def training_arguments(config: Config, overrides: Mapping[str, Any], *, progress
     Raises:
         ConfigError: `trl.SFTConfig` does not know a setting.
     """
+    check_training(config, overrides)
     values = {**defaults(config), "disable_tqdm": not progress, **overrides}
     try:
         return SFTConfig(**values)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"trl.SFTConfig refuses a training setting: {' '.join(str(error).split())}") from error
+
+
+def check_training(config: Config, overrides: Mapping[str, Any]) -> None:
+    """Refuse training settings that nobody knows, and those of `Config`, without making any.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    known, ours = ({field.name for field in fields(of)} for of in (SFTConfig, config))
+    unknown = next((name for name in overrides if name not in known), None)
+    if unknown in ours:
+        raise ConfigError(f"{unknown!r} is no training setting of trl.SFTConfig but one of sft.Config; give it there")
+    if unknown is not None:
+        near = ", ".join(get_close_matches(unknown, known)) or "those of transformers.TrainingArguments"
+        raise ConfigError(f"trl.SFTConfig has no training setting {unknown!r}; expected one of its own, such as {near}")
 
 
 def defaults(config: Config) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from agentrec.core.errors import ConfigError, DataError, UnknownNameError
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.pipeline.recipe import Recipe, read_recipe, recipe_names
+from agentrec.pipeline.row_settings import check_rows
 from agentrec.pipeline.run import run_recipe
 
 
@@ -82,7 +83,9 @@ def test_shipped_recipes_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTREC_DATA", "somewhere")
     assert "quickstart" in recipe_names()
     for name in recipe_names():
-        assert read_recipe(name).recommenders
+        rows = read_recipe(name).recommenders
+        assert rows
+        check_rows(rows)
 
 
 def test_own_data_takes_the_place_of_the_shop_and_of_its_oracle() -> None:
@@ -113,6 +116,28 @@ def test_own_data_takes_the_place_of_the_shop_and_of_its_oracle() -> None:
 def test_mistakes_are_named(content: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Recipe.from_dict(content)
+
+
+SCRATCH = {"method": "generative", "config": {"model": "qwen3-tiny"}}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({**SCRATCH, "training": {"optimizer": "muon"}}, "'last': 'optimizer' is no training setting of trl.SFTConfig"),
+        ({**SCRATCH, "training": {"learning_rat": 1e-3}}, "no training setting 'learning_rat'.* such as learning_rate"),
+        ({**SCRATCH, "training": {"zzz": 1}}, "no training setting 'zzz'.* those of transformers.TrainingArguments"),
+        ({**SCRATCH, "config": {"layers": 9}}, "'last': Config has no setting 'layers'"),
+        ({**SCRATCH, "tca4rec": {"teacher": "popularity", "alpha": 2.0}}, "'last': alpha is 2.0"),
+        ({"method": "sasrec", "training": {"epoch": 3}}, "'last': Config has no setting 'epoch'"),
+        ({"method": "transitions", "training": {"epochs": 0}}, "'last': epochs is 0"),
+        ({"method": "popularity", "model": {"decay": 1}}, "'last': model 'popularity' has no settings, and decay"),
+    ],
+)
+def test_a_slip_in_the_last_row_is_said_before_the_first_is_trained(row: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run_recipe(small("shop", recommenders={"popularity": {}, "last": row}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failed_run_leaves_no_half_step(tmp_path: Path) -> None:
