@@ -102,7 +102,8 @@ def _sequence_trainer(vocabulary: Any, train: Any) -> Any:
 
     from agentrec.models.presets import build_generator
     from agentrec.prompts.forms import SequenceForm
-    from agentrec.training.sft import SIDTrainer, training_rows
+    from agentrec.training.sft import training_rows
+    from agentrec.training.sid_trainer import SIDTrainer
 
     model, tokenizer = build_generator("qwen3-tiny", vocabulary.all_tokens)
     form = SequenceForm(vocabulary.item_token_ids(tokenizer), tokenizer.bos_token_id)

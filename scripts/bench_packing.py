@@ -25,7 +25,8 @@ from agentrec.core.types import Histories
 from agentrec.models.presets import build_generator
 from agentrec.prompts.forms import SequenceForm
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-from agentrec.training.sft import SIDTrainer, training_rows
+from agentrec.training.sft import training_rows
+from agentrec.training.sid_trainer import SIDTrainer
 
 BLOCK, BATCH = 256, 64
 

@@ -22,8 +22,9 @@ from agentrec.prompts.compose import Ragged
 from agentrec.prompts.forms import Form, InstructionForm
 from agentrec.prompts.mixture import Context, Rows, build_rows, parse_tasks, task_prompts
 from agentrec.prompts.questions import Material
-from agentrec.training.sft import Prepare, Prepared, SIDTrainer
+from agentrec.training.sft import Prepare, Prepared
 from agentrec.training.sft_settings import Config
+from agentrec.training.sid_trainer import SIDTrainer
 from agentrec.training.weights import COLUMN, WeightedTrainer, read_weights
 
 UNBOUNDED = 2**31  # tokenizers that know no bound say 1e30

@@ -20,7 +20,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +27,9 @@ import torch
 from accelerate.utils import DistributedType
 from datasets import Dataset as Rows
 from transformers import PrinterCallback, ProgressCallback
-from trl import SFTConfig, SFTTrainer, TrlParser
+from trl import SFTConfig
 
 from agentrec.core.artefact import writing_weights
-from agentrec.core.config import setting
 from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, DataError
 from agentrec.core.provenance import versions
 from agentrec.core.types import Catalogue
@@ -43,56 +41,17 @@ from agentrec.prompts.forms import Example, Form, build_form
 from agentrec.prompts.mixture import parse_tasks, prompt_words
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
 from agentrec.training.adapters import lora_config
-from agentrec.training.batches import LengthSampler
 from agentrec.training.beam_validation import BeamNDCG, BeamValidation
 from agentrec.training.checkpoints import resumable_checkpoint
 from agentrec.training.dropout import add_residual_dropout
-from agentrec.training.guards import finite_loss, within_context
-from agentrec.training.sft_settings import COMMON, chosen, defaults, training_arguments
+from agentrec.training.flags import read_flags
+from agentrec.training.guards import within_context
 from agentrec.training.sft_settings import Config as Config
+from agentrec.training.sft_settings import chosen, training_arguments
+from agentrec.training.sid_trainer import QuietProgress, SIDTrainer
 
 UNBOUNDED = 2**31
 SHORTER = "lower max_items, or use a model with a longer context"
-
-
-class SIDTrainer(SFTTrainer):  # type: ignore[misc]
-    """TRL's trainer with batches of similar length and the model's own loss.
-
-    TRL 1.16 scores through ``lm_head.weight`` itself, which would pass by an adapter on the rows of new tokens.
-    """
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthSampler:
-        lengths = [len(row) for row in self.train_dataset["input_ids"]]
-        batch = self.args.train_batch_size * self.accelerator.num_processes
-        return LengthSampler(torch.tensor(lengths).numpy(), batch, self.args.seed)
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Cross entropy over label tokens, averaged over the whole optimiser step."""
-        outputs = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch)
-        loss = outputs.loss
-        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = (
-                loss * self.accelerator.num_processes
-            )  # gradients are averaged over processes, tokens were counted over all
-        return (loss, outputs) if return_outputs else loss
-
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """One step; see `finite_loss` for what stops it."""
-        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
-        rate = float(self._get_learning_rate())
-        finite_loss(loss, inputs, step=self.state.global_step, rate=rate, folder=self.args.output_dir)
-        return loss
-
-
-class QuietProgress(ProgressCallback):  # type: ignore[misc]
-    """The bar, with the loss behind it instead of printed lines."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Show the latest loss."""
-        if self.training_bar is not None and logs and "loss" in logs:
-            self.training_bar.set_postfix(loss=f"{float(logs['loss']):.3f}")
 
 
 class Prepared(NamedTuple):
@@ -322,44 +281,6 @@ def loss_log(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """The part of the trainer's history that depends on seed and data alone."""
     names = ("step", "epoch", "loss", "learning_rate", "grad_norm")
     return [{name: float(entry[name]) for name in names if name in entry} for entry in history if "loss" in entry]
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where things lie, for the command line."""
-
-    data: str = setting("", "data set: a saved folder or anything load_dataset reads")
-    sids: str = setting("", "folder of the semantic IDs")
-    out: str = setting("", "folder to write the generator to")
-
-
-def read_flags(arguments: Sequence[str] | None, *more: type[Any]) -> tuple[Paths, Config, SFTConfig, *tuple[Any, ...]]:
-    """Read flags and ``--config file.yaml``: fields of `Paths`, `Config`, `trl.SFTConfig`, and of ``more`` dataclasses.
-
-    Raises:
-        ConfigError: a flag is unknown or its value of the wrong type, or a folder is not given.
-    """
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-
-    def parse(values: Mapping[str, Any]) -> tuple[Any, ...]:
-        parser = TrlParser((Paths, Config, SFTConfig, *more))
-        parser.set_defaults(**values)
-        return tuple(parser.parse_args_and_config(argv))
-
-    try:
-        _, config, *_ = parse(COMMON)
-        paths, config, args, *others = parse(defaults(config))  # they depend on whether the model is a preset
-    except AgentrecError:
-        raise
-    except (ValueError, OSError) as error:
-        raise ConfigError(
-            f"the flags or the file of --config cannot be used: {' '.join(str(error).split())}"
-        ) from error
-    missing = next((name for name in ("data", "sids", "out") if not getattr(paths, name)), None)
-    if missing is not None:
-        raise ConfigError(f"--{missing} is not given; expected a folder")
-    args.output_dir = f"{paths.out}.checkpoints"
-    return paths, config, args, *others
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, float]]:

@@ -39,8 +39,10 @@ from agentrec.decoding.index.sequences import SequenceTrie
 from agentrec.decoding.shares.collaborative_tokenizer import CollaborativeTokenizer
 from agentrec.prompts.forms import IGNORE, Form, SequenceForm
 from agentrec.semantic_ids.vocabulary import SIDVocabulary
-from agentrec.training.sft import Config, Prepared, SIDTrainer, read_flags, run_trainer, training_rows
-from agentrec.training.sft_settings import training_arguments
+from agentrec.training.flags import read_flags
+from agentrec.training.sft import Prepared, run_trainer, training_rows
+from agentrec.training.sft_settings import Config, training_arguments
+from agentrec.training.sid_trainer import SIDTrainer
 from agentrec.training.soft_labels import SoftLabelAlignmentLoss
 from agentrec.training.soft_tables import SoftLabelTable, build_table
 from agentrec.training.teachers import Teacher, open_teacher

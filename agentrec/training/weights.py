@@ -22,7 +22,7 @@ from agentrec.core.errors import DataError
 from agentrec.core.types import FloatArray, IntArray
 from agentrec.data.columns import find_column, need_column
 from agentrec.data.read import read_table
-from agentrec.training.sft import SIDTrainer
+from agentrec.training.sid_trainer import SIDTrainer
 
 COLUMN = "weight"  # of training rows, and of the file
 IGNORE = -100

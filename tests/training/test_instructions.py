@@ -24,6 +24,7 @@ from agentrec.serving.generative import GenerativeRecommender
 from agentrec.testing.generators import random_codes, tiny_generator
 from agentrec.testing.worlds import TinyWorld, tiny_world
 from agentrec.training import sft
+from agentrec.training.flags import read_flags
 from agentrec.training.instructions import prepare_tasks, to_table
 from agentrec.training.sft_settings import Config
 
@@ -125,7 +126,7 @@ def test_recipes_with_tasks_are_usable(name: str, monkeypatch: pytest.MonkeyPatc
     text = (resource_folder("recipes") / f"{name}.yaml").read_text()
     for number, command in enumerate(launches(text)):
         flags = command.partition("-m agentrec.training.sft")[2]
-        paths, told, args, *_ = sft.read_flags([*shlex.split(flags), "--bf16", "False", "--use_cpu", "True"])
+        paths, told, args, *_ = read_flags([*shlex.split(flags), "--bf16", "False", "--use_cpu", "True"])
         assert paths.out == "runs/qwen3/generator"
         assert told.tasks == config.tasks
         assert number or told == config
