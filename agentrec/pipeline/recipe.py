@@ -206,6 +206,11 @@ def read_recommender(text: str) -> Chosen:
     if label not in recipe.recommenders:
         known = ", ".join(recipe.recommenders)
         raise UnknownNameError(f"the recipe {name!r} has no recommender {label!r}; those that exist are {known}")
+    return recommender_of(recipe, label)
+
+
+def recommender_of(recipe: Recipe, label: str) -> Chosen:
+    """One of a recipe's recommenders, with what tells it apart."""
     method = recipe.recommenders[label]
     chosen = Chosen(recipe, label, method, {"kind": "recipe", **method.chosen()})
     if method.teacher:

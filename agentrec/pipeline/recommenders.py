@@ -23,9 +23,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from filelock import FileLock
 
 from agentrec.core.artefact import local_folder, plain, read_manifest
 from agentrec.core.config import from_mapping, parse_yaml
@@ -228,18 +231,24 @@ def _method(name: str, settings: Mapping[str, Any], context: _Context) -> Named:
 
 
 def _from_recipe(text: str, context: _Context) -> Named:
-    from agentrec.pipeline.recipe import read_recommender
+    from agentrec.pipeline.recipe import read_recommender, recommender_of
     from agentrec.pipeline.row_settings import check_rows
     from agentrec.pipeline.run import Run
 
     recipe, label, method, identity = read_recommender(text)
     rows = [label, *([method.teacher] if method.teacher else [])]
     check_rows({row: recipe.recommenders[row] for row in rows})
-    folder = context.trained / f"{label}-{json_hash([identity, context.split.fingerprint])[:8]}"
+
+    def folder(row: str, seed: int) -> Path:
+        made_from = recommender_of(recipe, row).identity
+        return context.trained / f"{row}-{json_hash([made_from, context.split.fingerprint])[:8]}" / f"seed-{seed}"
 
     def make(seed: int) -> Recommender:
-        run = Run(replace(recipe, seed=seed), folder / f"seed-{seed}", context.progress)
-        return run.recommender(label, method, context.dataset, context.split)
+        home = partial(folder, seed=seed)
+        run = Run(replace(recipe, seed=seed), home(label), context.progress, home=home)
+        run.out.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{run.out}.lock"):
+            return run.recommender(label, method, context.dataset, context.split)
 
     return Named(make, identity, seeded=True)
 

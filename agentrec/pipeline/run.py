@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from filelock import FileLock
+
 from agentrec.core.artefact import plain
 from agentrec.core.config import from_mapping
 from agentrec.core.errors import ConfigError
@@ -65,12 +67,21 @@ SPLITS = {"leave_one_out": leave_one_out, "global_time": global_time}
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe being run in a folder."""
+    """A recipe being run in a folder.
+
+    Attributes:
+        recipe: what to do.
+        out: folder of its steps.
+        progress: show bars on stderr.
+        say: told one line per step.
+        home: folder in which a row that teaches is trained, by its label; by default ``out``.
+    """
 
     recipe: Recipe
     out: Path
     progress: bool = False
     say: Callable[[str], None] = lambda _: None
+    home: Callable[[str], Path] | None = None
 
     def step(self, name: str, key: Any, make: Callable[[Path], None]) -> Path:
         """Make a folder by ``make`` unless the one that lies there was made under the same key."""
@@ -158,9 +169,18 @@ class Run:
         row = self.recipe.recommenders[method.teacher]
         if method.tca4rec.get("folds"):
             return self._cross_fitted(method, row)
-        teacher = self._cf(method.teacher, row, split)
+        teacher, key = self._teacher(method.teacher, row, split)
         alignment = from_mapping(Alignment, {**method.tca4rec, "teacher": str(teacher)})
-        return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), self._done()[method.teacher]]
+        return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), key]
+
+    def _teacher(self, label: str, row: Method, split: Split) -> tuple[Path, str]:
+        """The folder of a trained teacher, and the key that it was made under."""
+        if self.home is None:
+            return self._cf(label, row, split), self._done()[label]
+        there = replace(self, out=self.home(label))
+        there.out.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{there.out}.lock"):  # another process may be training it for itself
+            return there._cf(label, row, split), there._done()[label]
 
     def _cross_fitted(self, method: Method, row: Method) -> tuple[Callable[..., Any], list[Any]]:
         """As `_aligned`, with a teacher of one model per fold, none of which is kept."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -52,8 +54,25 @@ def mount_page(app: FastAPI, *, key: str = "", service: str = "") -> FastAPI:
     client = ServiceClient(service or "http://service", key=key, app=None if service else app)
     options: dict[str, Any] = {"footer_links": [], "run_history": False, "pwa": False, "ssr_mode": False}
     app.add_middleware(OwnOnly)
-    mounted: FastAPI = gr.mount_gradio_app(app, build_page(client), PATH, show_error=True, **options, **look())
-    return mounted
+
+    def mount() -> FastAPI:
+        mounted: FastAPI = gr.mount_gradio_app(app, build_page(client), PATH, show_error=True, **options, **look())
+        return mounted
+
+    return in_loop(mount)
+
+
+def in_loop(make: Callable[[], FastAPI]) -> FastAPI:
+    """Make something while an event loop runs; where none does, Gradio opens several and closes none of them."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+
+        async def alone() -> FastAPI:
+            return make()
+
+        return asyncio.run(alone())
+    return make()
 
 
 def page_app(service: str, *, key: str = "") -> FastAPI:

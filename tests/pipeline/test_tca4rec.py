@@ -1,5 +1,6 @@
 """A recipe may name another of its rows as a generator's teacher: it is made first and its changes reach the pupil."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from agentrec.core.errors import ConfigError
 from agentrec.core.files import read_json
 from agentrec.data.shop import Shop, ShopConfig
+from agentrec.data.split import leave_one_out
 from agentrec.pipeline.recipe import Recipe, read_recommender
+from agentrec.pipeline.recommenders import named_recommenders
 from agentrec.pipeline.run import run_recipe
 
 PUPIL = {
@@ -47,6 +50,26 @@ def test_a_teacher_is_trained_first_and_its_changes_reach_the_pupil(tmp_path: Pa
     assert run(window=1, pupil=crossed) == ["evaluation"]
     assert run(window=2, pupil=crossed) == ["pupil", "transitions", "evaluation"]  # no need of the row itself
     assert read_json(tmp_path / "out" / "pupil" / "agentrec.json")["provenance"]["teacher"] != teacher
+
+
+@pytest.mark.filterwarnings("ignore:tfidf_svd:agentrec.core.errors.DataWarning")
+def test_in_an_evaluation_a_teacher_and_its_own_row_are_one_model(tmp_path: Path) -> None:
+    dataset = Shop.generate(ShopConfig(num_users=80, num_items=40)).dataset
+    rows = {"pupil": PUPIL, "other": PUPIL, "transitions": {}}
+    content = {"sids": {"num_levels": 2, "codebook_size": 8}, "recommenders": rows}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(content))
+    asked = ",".join(f"recipe:{tmp_path / 'recipe.yaml'}:{label}" for label in rows)
+    named = named_recommenders(asked, dataset, leave_one_out(dataset), trained=tmp_path / "kept")
+    named["pupil"].make(0)
+    (teacher,) = tmp_path.rglob("transitions")
+    assert teacher.parent.parent.name.startswith("transitions-")
+    made_at = teacher.stat().st_mtime_ns
+    for label in ("transitions", "other", "pupil"):
+        named[label].make(0)
+    assert [found.stat().st_mtime_ns for found in tmp_path.rglob("transitions")] == [made_at]
+    taught = [read_json(found / "agentrec.json")["provenance"]["teacher"] for found in tmp_path.rglob("seed-0/*upil")]
+    assert len(taught) == 1
+    assert taught[0]["method"] == "transitions"
 
 
 @pytest.mark.parametrize(
