@@ -39,11 +39,12 @@ Examples:
 TCA4REC_HELP = """Fine-tune a generator that listens to a collaborative teacher at every token (TCA4Rec).
 
 Flags: --data, --sids, --out, --dropout and all others of `agentrec train sft`, and --teacher (a method of `agentrec
-list`, the folder of a model trained on the same data, or saved scores as .npz or .parquet; required), --alpha (weight
-of the teacher), --beta (temperature of its scores), --tau (of the generator's softmax), --objective (marginal or kl),
---masked (softmax over valid tokens only), --top_m (scores kept per target), --alpha_schedule (constant, rise, fall),
---alpha_span, --scale (auto, logit, weight), --folds (2 or more: every user is taught by a model trained without that
-user; a method only) and --table (float16, float32).
+list`, the folder of a model trained on the same data, saved scores as .npz or .parquet, or several joined by +,
+whose mean counts; required), --alpha (weight of the teacher), --beta (temperature of its scores), --tau (of the
+generator's softmax), --objective (marginal or kl), --masked (softmax over valid tokens only), --top_m (scores kept per
+target), --alpha_schedule (constant, rise, fall), --alpha_span, --scale (auto, logit, weight), --folds (2 or more: every
+user is taught by a model trained without that user; methods only, and of several only those that count) and --table
+(float16, float32).
 
 Examples:
 
@@ -53,6 +54,9 @@ Examples:
 
     agentrec train tca4rec --data runs/data --sids runs/sids --teacher transitions --folds 5 --objective kl \
         --alpha 0.7 --dropout 0.1 --out runs/aligned
+
+    agentrec train tca4rec --data runs/data --sids runs/sids --teacher runs/sasrec+transitions --folds 5 \
+        --objective kl --alpha 0.7 --dropout 0.1 --out runs/aligned
 """
 
 

@@ -11,8 +11,8 @@
     evaluate: {part: test}
 
 A recommender's ``method`` is its label unless said otherwise; a generative one may have ``sids`` of its own, and
-another row as its teacher: ``tca4rec: {teacher: sasrec, alpha: 0.1}``. Unknown keys are refused, with the keys that
-exist.
+another row as its teacher, ``tca4rec: {teacher: sasrec, alpha: 0.1}``, or several: ``teacher: sasrec+transitions``.
+Unknown keys are refused, with the keys that exist.
 """
 
 from __future__ import annotations
@@ -83,13 +83,14 @@ class Method:
     training: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of its training"})
     sids: dict[str, Any] = field(default_factory=dict, metadata={"help": "generative: other semantic IDs than `sids`"})
     tca4rec: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "generative: teacher (label of another row) and settings of tca4rec"}
+        default_factory=dict,
+        metadata={"help": "generative: teacher (label of another row, or labels joined by +) and more"},
     )
 
     @property
-    def teacher(self) -> str:
-        """Label of the row that teaches; empty without one."""
-        return str(self.tca4rec.get("teacher", ""))
+    def teachers(self) -> list[str]:
+        """Labels of the rows that teach."""
+        return [part.strip() for part in str(self.tca4rec["teacher"]).split("+")] if "teacher" in self.tca4rec else []
 
     def chosen(self) -> dict[str, Any]:
         """What tells methods apart; of later settings only those that are given."""
@@ -213,8 +214,9 @@ def recommender_of(recipe: Recipe, label: str) -> Chosen:
     """One of a recipe's recommenders, with what tells it apart."""
     method = recipe.recommenders[label]
     chosen = Chosen(recipe, label, method, {"kind": "recipe", **method.chosen()})
-    if method.teacher:
-        chosen.identity["teacher"] = recipe.recommenders[method.teacher].chosen()
+    taught = [recipe.recommenders[teacher].chosen() for teacher in method.teachers]
+    if taught:
+        chosen.identity["teacher"] = taught[0] if len(taught) == 1 else taught
     if method.method == GENERATIVE:
         index = chosen.sids.index
         chosen.identity["sids"] = {**chosen.sids.chosen(), "index": index and file_hash(Path(index))}
@@ -284,8 +286,9 @@ def _check_teachers(methods: Mapping[str, Method]) -> None:
     """
     fit = [label for label, method in methods.items() if method.method not in (GENERATIVE, ORACLE)]
     for label, method in methods.items():
-        if method.tca4rec and method.teacher not in fit:
+        strange = next((teacher for teacher in method.teachers or [""] if teacher not in fit), None)
+        if method.tca4rec and strange is not None:
             raise ConfigError(
-                f"recommender {label!r} has the teacher {method.teacher!r}; expected the label of a row that scores "
+                f"recommender {label!r} has the teacher {strange!r}; expected the label of a row that scores "
                 f"all items, of which there are {', '.join(fit) or 'none'}"
             )

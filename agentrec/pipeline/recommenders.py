@@ -236,8 +236,7 @@ def _from_recipe(text: str, context: _Context) -> Named:
     from agentrec.pipeline.run import Run
 
     recipe, label, method, identity = read_recommender(text)
-    rows = [label, *([method.teacher] if method.teacher else [])]
-    check_rows({row: recipe.recommenders[row] for row in rows})
+    check_rows({row: recipe.recommenders[row] for row in (label, *method.teachers)})
 
     def folder(row: str, seed: int) -> Path:
         made_from = recommender_of(recipe, row).identity

@@ -163,42 +163,48 @@ class Run:
         return self.step(label, [config.chosen(), shaping, split.fingerprint, vocabulary.fingerprint, *aligned], make)
 
     def _aligned(self, method: Method, split: Split) -> tuple[Callable[..., Any], list[Any]]:
-        """How to train with the teacher of a row, and the part of the step's key that is its own."""
+        """How to train with the teachers of a row, and the part of the step's key that is its own."""
         from agentrec.training.tca4rec import Alignment, train_tca4rec
-
-        row = self.recipe.recommenders[method.teacher]
-        if method.tca4rec.get("folds"):
-            return self._cross_fitted(method, row)
-        teacher, key = self._teacher(method.teacher, row, split)
-        alignment = from_mapping(Alignment, {**method.tca4rec, "teacher": str(teacher)})
-        return partial(train_tca4rec, alignment=alignment), [alignment.chosen(), key]
-
-    def _teacher(self, label: str, row: Method, split: Split) -> tuple[Path, str]:
-        """The folder of a trained teacher, and the key that it was made under."""
-        if self.home is None:
-            return self._cf(label, row, split), self._done()[label]
-        there = replace(self, out=self.home(label))
-        there.out.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{there.out}.lock"):  # another process may be training it for itself
-            return there._cf(label, row, split), there._done()[label]
-
-    def _cross_fitted(self, method: Method, row: Method) -> tuple[Callable[..., Any], list[Any]]:
-        """As `_aligned`, with a teacher of one model per fold, none of which is kept."""
-        from agentrec.training import cf
-        from agentrec.training.cross_fitting import cross_fit
-        from agentrec.training.tca4rec import Alignment, train_tca4rec
+        from agentrec.training.teachers import WEIGHTS
 
         asked = from_mapping(Alignment, method.tca4rec)
+        alone = len(method.teachers) == 1
+        ways, keys = [], []
+        for label in method.teachers:
+            row = self.recipe.recommenders[label]
+            crossed = asked.folds and (alone or row.method in WEIGHTS)
+            way, key = self._cross_fitted(row, asked.folds) if crossed else self._teacher(label, row, split)
+            ways.append(way)
+            keys += key
+
+        def train(split: Split, *given: Any, **settings: Any) -> Any:
+            teachers = [way(split) for way in ways]
+            return train_tca4rec(split, *given, teacher=teachers, alignment=replace(asked, folds=0), **settings)
+
+        return train, [asked.chosen(), *keys]
+
+    def _cross_fitted(self, row: Method, folds: int) -> tuple[Callable[[Split], Any], list[Any]]:
+        """How to train a teacher of one model per fold, none of which is kept, and what tells it apart."""
+        from agentrec.training import cf
+        from agentrec.training.cross_fitting import cross_fit
+
         config = from_mapping(cf.Config, {"seed": self.recipe.seed, **row.training})
 
         def one(part: Split) -> Any:
             return cf.train_cf(row.method, part, model=row.model, config=config, progress=self.progress)
 
-        def train(split: Split, *given: Any, **settings: Any) -> Any:
-            teacher = cross_fit(one, split, asked.folds)
-            return train_tca4rec(split, *given, teacher=teacher, alignment=replace(asked, folds=0), **settings)
+        return partial(cross_fit, one, folds=folds), [row.chosen(), config.chosen()]
 
-        return train, [asked.chosen(), row.chosen(), config.chosen()]
+    def _teacher(self, label: str, row: Method, split: Split) -> tuple[Callable[[Split], Path], list[Any]]:
+        """How to find a trained teacher's folder, and the key that it was made under."""
+        if self.home is None:
+            folder, key = self._cf(label, row, split), self._done()[label]
+            return lambda _: folder, [key]
+        there = replace(self, out=self.home(label))
+        there.out.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{there.out}.lock"):  # another process may be training it for itself
+            folder, key = there._cf(label, row, split), there._done()[label]
+        return lambda _: folder, [key]
 
     def _cf(self, label: str, method: Method, split: Split) -> Path:
         from agentrec.training import cf

@@ -25,6 +25,7 @@ from agentrec.decoding.shares.collaborative_tokenizer import CollaborativeTokeni
 from agentrec.prompts.forms import IGNORE, Example
 from agentrec.training.saved_scores import spread, top_scores
 from agentrec.training.soft_labels import SoftLabels
+from agentrec.training.teacher_mixture import TeacherMixture
 from agentrec.training.teachers import Teacher, blocks
 
 
@@ -89,7 +90,7 @@ class SoftLabelTable:
 def build_table(
     examples: Sequence[Example],
     histories: Histories,
-    teacher: Teacher,
+    teacher: Teacher | TeacherMixture,
     tokenizer: CollaborativeTokenizer,
     *,
     top_m: int = 0,
@@ -101,7 +102,7 @@ def build_table(
     Args:
         examples: training rows.
         histories: that they were made from; of each target only what came before is shown to the teacher.
-        teacher: checked by `open_teacher`.
+        teacher: checked by `open_teachers`.
         tokenizer: over the tokens that the rows' targets are written in.
         top_m: keep so many scores per target and spread the mass of the rest evenly; 0 keeps all.
         dtype: float16 or float32.

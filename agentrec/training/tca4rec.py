@@ -45,7 +45,8 @@ from agentrec.training.sft_settings import Config, training_arguments
 from agentrec.training.sid_trainer import SIDTrainer
 from agentrec.training.soft_labels import SoftLabelAlignmentLoss
 from agentrec.training.soft_tables import SoftLabelTable, build_table
-from agentrec.training.teachers import Teacher, open_teacher
+from agentrec.training.teacher_mixture import TeacherMixture, open_teachers
+from agentrec.training.teachers import Teacher
 
 SCHEDULES = ("constant", "rise", "fall")
 DTYPES = ("float16", "float32")
@@ -57,7 +58,9 @@ FIRST = ("alpha", "beta", "tau", "objective", "masked", "top_m", "alpha_schedule
 class Alignment:
     """How much the teacher counts, and how."""
 
-    teacher: str = setting("", "method of agentrec.models, folder of a trained model, or saved scores (.npz, .parquet)")
+    teacher: str = setting(
+        "", "method of agentrec.models, folder of a model, scores (.npz, .parquet), or several with +"
+    )
     alpha: float = setting(0.05, "weight of the teacher in the soft label, 0 to 1")
     beta: float = setting(1.0, "temperature of the teacher's scores")
     tau: float = setting(1.0, "temperature of the generator's softmax in the loss")
@@ -158,7 +161,7 @@ def train_tca4rec(  # noqa: PLR0913 - as `train_sft`, and the teacher
     catalogue: Catalogue,
     out: str | Path,
     *,
-    teacher: str | Path | Scorer | None = None,
+    teacher: str | Path | Scorer | Sequence[Any] | None = None,
     alignment: Alignment | None = None,
     config: Config | None = None,
     training: Mapping[str, Any] | None = None,
@@ -171,7 +174,7 @@ def train_tca4rec(  # noqa: PLR0913 - as `train_sft`, and the teacher
         vocabulary: semantic IDs of the catalogue.
         catalogue: the items.
         out: folder of the trained generator.
-        teacher: see `open_teacher`; by default the one that ``alignment`` names.
+        teacher: see `open_teachers`; by default the one that ``alignment`` names.
         alignment: how much the teacher counts, and how.
         config: what is trained.
         training: settings of `trl.SFTConfig` over the defaults of `agentrec.training.sft_settings`.
@@ -193,10 +196,12 @@ def train_tca4rec(  # noqa: PLR0913 - as `train_sft`, and the teacher
     return run_trainer(split, vocabulary, catalogue, out, config=config, args=args, prepare=prepare)
 
 
-def _teacher(source: str | Path | Scorer, split: Split, alignment: Alignment) -> Teacher:
+def _teacher(
+    source: str | Path | Scorer | Sequence[Any], split: Split, alignment: Alignment
+) -> Teacher | TeacherMixture:
     if source == "":
         raise ConfigError("no teacher is named; expected a method, a folder or a file of saved scores, as --teacher")
-    return open_teacher(source, split, scale=alignment.scale, folds=alignment.folds)
+    return open_teachers(source, split, scale=alignment.scale, folds=alignment.folds)
 
 
 def prepare_soft_labels(
@@ -205,7 +210,7 @@ def prepare_soft_labels(
     tokenizer: Any,
     *,
     vocabulary: SIDVocabulary,
-    teacher: Teacher,
+    teacher: Teacher | TeacherMixture,
     alignment: Alignment,
     progress: bool = False,
 ) -> Prepared:

@@ -53,6 +53,29 @@ def test_a_teacher_is_trained_first_and_its_changes_reach_the_pupil(tmp_path: Pa
 
 
 @pytest.mark.filterwarnings("ignore:tfidf_svd:agentrec.core.errors.DataWarning")
+def test_several_rows_teach_together_and_those_that_count_are_cross_fitted(tmp_path: Path) -> None:
+    Shop.generate(ShopConfig(num_users=80, num_items=40)).dataset.save_pretrained(tmp_path / "data")
+    small = {"method": "sasrec", "model": {"embedding_dim": 8, "num_layers": 1}, "training": {"epochs": 1}}
+    both = {"teacher": "small+transitions", "alpha": 0.2, "folds": 2}
+    rows = {"pupil": {**PUPIL, "tca4rec": both}, "transitions": {}, "small": small}
+    content = {"data": {"source": str(tmp_path / "data")}, "sids": {"num_levels": 2, "codebook_size": 8}}
+    said: list[str] = []
+
+    def run(epochs: int) -> list[str]:
+        said.clear()
+        asked = {**rows, "small": {**small, "training": {"epochs": epochs}}}
+        chosen = Recipe.from_dict({**content, "recommenders": asked, "evaluate": {"bootstrap": 50}})
+        run_recipe(chosen, tmp_path / "out", say=said.append)
+        return [line.partition(":")[0] for line in said if "working" in line]
+
+    assert run(1) == ["data", "sids", "small", "pupil", "transitions", "evaluation"]
+    taught = read_json(tmp_path / "out" / "pupil" / "agentrec.json")["provenance"]["teacher"]
+    assert [teacher["method"] for teacher in taught["teachers"]] == ["sasrec", "transitions"]
+    assert run(1) == ["evaluation"]
+    assert run(2) == ["small", "pupil", "evaluation"]
+
+
+@pytest.mark.filterwarnings("ignore:tfidf_svd:agentrec.core.errors.DataWarning")
 def test_in_an_evaluation_a_teacher_and_its_own_row_are_one_model(tmp_path: Path) -> None:
     dataset = Shop.generate(ShopConfig(num_users=80, num_items=40)).dataset
     rows = {"pupil": PUPIL, "other": PUPIL, "transitions": {}}

@@ -1,0 +1,93 @@
+"""Several teachers as one: the mean of what each of them expects next.
+
+Teachers differ in what they are good at: transitions know which item follows which, and nothing of pairs that nobody
+bought; a sequence model knows a little of everything. Each teacher's scores become probabilities of all items, and the
+soft label is their mean. A teacher that gives no item any weight leaves the word to the others.
+
+What it does not know: which teacher is right where; all have the same say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agentrec.core.errors import ConfigError
+from agentrec.core.protocols import Scorer
+from agentrec.core.types import JSON, FloatArray, Histories, IntArray
+from agentrec.data.split import Split
+from agentrec.training.teachers import WEIGHTS, Teacher, open_teacher
+
+BETWEEN = "+"
+
+
+@dataclass(frozen=True)
+class TeacherMixture:
+    """Teachers with an equal say.
+
+    Attributes:
+        teachers: two or more, over the same items.
+    """
+
+    teachers: tuple[Teacher, ...]
+
+    @property
+    def identity(self) -> JSON:
+        """What they are, as JSON."""
+        return {"method": "mixture", "teachers": [teacher.identity for teacher in self.teachers]}
+
+    def logits(self, histories: Histories, owners: IntArray, places: IntArray) -> FloatArray:
+        """As `Teacher.logits`: log of the mean probability of every item, (R, N) float32."""
+        total, heard = np.zeros(0, np.float32), np.zeros((len(places), 1), np.float32)
+        for number, teacher in enumerate(self.teachers):
+            shares, speaks = _probabilities(teacher.logits(histories, owners, places))
+            total = shares if number == 0 else total + shares
+            heard += speaks
+        with np.errstate(divide="ignore"):
+            logits: FloatArray = np.log(total / np.maximum(heard, 1))
+        return logits
+
+
+def open_teachers(
+    source: str | Path | Scorer | Sequence[Any], split: Split, *, scale: str = "auto", folds: int = 0
+) -> Teacher | TeacherMixture:
+    """One teacher, or several as one.
+
+    Args:
+        source: as for `open_teacher`; several as a sequence, or as names with ``+`` between them.
+        split: what the generator is trained on.
+        scale: as for `open_teacher`, of each.
+        folds: as for `open_teacher`; of several teachers only those that count (popularity, transitions) are
+            cross-fitted: counting takes seconds, and only counts know by heart whom they have seen.
+
+    Raises:
+        ConfigError: there is none, or several are cross-fitted and none of them counts.
+    """
+    parts: list[Any] = _parts(source)
+    if not parts or "" in parts:
+        raise ConfigError(f"the teacher is {source!r}; expected a method, a folder or a file, or several joined by +")
+    if len(parts) == 1:
+        return open_teacher(parts[0], split, scale=scale, folds=folds)
+    if folds and not any(part in WEIGHTS for part in parts):
+        raise ConfigError(f"folds is {folds} and of {source!r} none counts ({', '.join(WEIGHTS)}); expected folds 0")
+    opened = (open_teacher(part, split, scale=scale, folds=folds if part in WEIGHTS else 0) for part in parts)
+    return TeacherMixture(tuple(opened))
+
+
+def _parts(source: Any) -> list[Any]:
+    if isinstance(source, str) and not Path(source).exists():
+        return [part.strip() for part in source.split(BETWEEN)]
+    return list(source) if isinstance(source, list | tuple) else [source]
+
+
+def _probabilities(logits: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Softmax of rows, (R, N), and which rows have any, (R, 1); the others are zeros."""
+    top = logits.max(axis=1, keepdims=True)
+    speaks = np.isfinite(top)
+    shares = np.exp(logits - np.where(speaks, top, 0))
+    shares /= np.maximum(shares.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return shares, speaks.astype(np.float32)
