@@ -42,11 +42,9 @@ class TeacherMixture:
 
     def logits(self, histories: Histories, owners: IntArray, places: IntArray) -> FloatArray:
         """As `Teacher.logits`: log of the mean probability of every item, (R, N) float32."""
-        total, heard = np.zeros(0, np.float32), np.zeros((len(places), 1), np.float32)
-        for number, teacher in enumerate(self.teachers):
-            shares, speaks = _probabilities(teacher.logits(histories, owners, places))
-            total = shares if number == 0 else total + shares
-            heard += speaks
+        said = [_probabilities(teacher.logits(histories, owners, places)) for teacher in self.teachers]
+        total = np.sum([shares for shares, _ in said], axis=0)
+        heard = np.sum([speaks for _, speaks in said], axis=0)
         with np.errstate(divide="ignore"):
             logits: FloatArray = np.log(total / np.maximum(heard, 1))
         return logits
