@@ -55,6 +55,11 @@ class AgentContext:
         ledger = Path(self.folder) / "ledger.jsonl" if self.folder else None
         return open_chat(from_mapping(ChatConfig, self.chat_settings), policy=type(self).policy, ledger=ledger)
 
+    def close(self) -> None:
+        """Close the connections of a chat model that was opened here; one that was there already stays open."""
+        if self.live is None and "chat" in vars(self):
+            self.chat.close()
+
 
 class Agent(Protocol):
     """An agent behind its graph."""

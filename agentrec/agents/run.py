@@ -144,7 +144,7 @@ def _run(
     answer: JSON | None = None,
     say: Say | None = None,
 ) -> Outcome:
-    with _alone(folder), _checkpoints(folder) as saver:
+    with _alone(folder), _checkpoints(folder) as saver, contextlib.closing(context):
         graph = agent.build().compile(checkpointer=saver)
         place: Any = {"configurable": {"thread_id": THREAD}, "recursion_limit": STEPS}
         given = _input(graph.get_state(place), answer)

@@ -12,10 +12,13 @@ pytest.importorskip("langgraph", reason="langgraph is not installed; expected th
 from filelock import FileLock
 from langgraph.checkpoint.sqlite import SqliteSaver
 
+from agentrec.agents.agent import AgentContext
 from agentrec.agents.run import RUN, resume_run, start_run
 from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError
 from agentrec.core.files import read_json
 from agentrec.core.lines import read_lines
+from agentrec.serving.chat.backends.policy import PolicyBackend
+from agentrec.serving.chat.client import Chat
 from agentrec.serving.chat.config import ChatConfig
 
 SETTINGS = {"periods": 8, "limit": 2}
@@ -158,3 +161,15 @@ def test_one_process_at_a_time_and_always_on_the_same_data(tmp_path):
     shop.write_text(shop.read_text() + "3,9,2,1,0\n")
     with pytest.raises(ArtefactError, match="expected the same data"):
         resume_run(tmp_path / "run", {"action": "accept"})
+
+
+def test_a_run_closes_the_connections_that_it_opened_and_no_others(tmp_path, monkeypatch):
+    closed = []
+    monkeypatch.setattr(PolicyBackend, "close", lambda backend: closed.append(backend), raising=False)
+    start_run("inventory", {"periods": 2, "limit": 1}, ChatConfig(), tmp_path / "run")
+    assert len(closed) == 1
+    resume_run(tmp_path / "run")
+    assert len(closed) == 2
+    AgentContext(live=Chat(closed[0])).close()
+    AgentContext().close()  # nothing was opened
+    assert len(closed) == 2

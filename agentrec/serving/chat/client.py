@@ -98,6 +98,12 @@ class Chat:
         self._jitter = generator(0, "chat waits")
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        """Close the backend's connections, where it has any."""
+        close = getattr(self.backend, "close", None)
+        if close is not None:
+            close()
+
     def ask(self, request: ChatRequest) -> Answer[str]:
         """Ask for text.
 

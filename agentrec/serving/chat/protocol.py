@@ -76,7 +76,7 @@ Answerer = Callable[[ChatRequest], Mapping[str, Any] | str]
 
 
 class Backend(Protocol):
-    """Where answers come from. Safe to call from several threads."""
+    """Where answers come from. Safe to call from several threads; one that holds connections has `close` too."""
 
     name: ClassVar[str]
 
