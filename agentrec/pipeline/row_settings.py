@@ -16,19 +16,19 @@ def check_rows(rows: Mapping[str, Method]) -> None:
     """Build the settings of every row, and train nothing.
 
     Args:
-        rows: recommenders of a recipe by label.
+        rows: recommenders of a recipe by label, those that teach among them.
 
     Raises:
         ConfigError: a setting is unknown or out of range; the message names the row.
     """
     for label, row in rows.items():
         try:
-            _check(row)
+            _check(row, rows)
         except ConfigError as error:
             raise ConfigError(f"recommender {label!r}: {error}") from error
 
 
-def _check(row: Method) -> None:
+def _check(row: Method, rows: Mapping[str, Method]) -> None:
     if row.method == ORACLE:
         return
     if row.method != GENERATIVE:
@@ -42,5 +42,7 @@ def _check(row: Method) -> None:
     check_training(from_mapping(Config, row.config), row.training)
     if row.tca4rec:
         from agentrec.training.tca4rec import Alignment
+        from agentrec.training.teacher_mixture import folds_of
 
-        from_mapping(Alignment, row.tca4rec)
+        asked = from_mapping(Alignment, row.tca4rec)
+        folds_of([rows[label].method for label in row.teachers], asked.folds)

@@ -165,15 +165,14 @@ class Run:
     def _aligned(self, method: Method, split: Split) -> tuple[Callable[..., Any], list[Any]]:
         """How to train with the teachers of a row, and the part of the step's key that is its own."""
         from agentrec.training.tca4rec import Alignment, train_tca4rec
-        from agentrec.training.teachers import WEIGHTS
+        from agentrec.training.teacher_mixture import folds_of
 
         asked = from_mapping(Alignment, method.tca4rec)
-        alone = len(method.teachers) == 1
+        rows = [self.recipe.recommenders[label] for label in method.teachers]
+        each = folds_of([row.method for row in rows], asked.folds)
         ways, keys = [], []
-        for label in method.teachers:
-            row = self.recipe.recommenders[label]
-            crossed = asked.folds and (alone or row.method in WEIGHTS)
-            way, key = self._cross_fitted(row, asked.folds) if crossed else self._teacher(label, row, split)
+        for label, row, folds in zip(method.teachers, rows, each, strict=True):
+            way, key = self._cross_fitted(row, folds) if folds else self._teacher(label, row, split)
             ways.append(way)
             keys += key
 

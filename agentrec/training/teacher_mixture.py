@@ -59,21 +59,39 @@ def open_teachers(
         source: as for `open_teacher`; several as a sequence, or as names with ``+`` between them.
         split: what the generator is trained on.
         scale: as for `open_teacher`, of each.
-        folds: as for `open_teacher`; of several teachers only those that count (popularity, transitions) are
-            cross-fitted: counting takes seconds, and only counts know by heart whom they have seen.
+        folds: see `folds_of`.
 
     Raises:
-        ConfigError: there is none, or several are cross-fitted and none of them counts.
+        ConfigError: there is none, or `folds_of` refuses them.
     """
     parts: list[Any] = _parts(source)
     if not parts or "" in parts:
         raise ConfigError(f"the teacher is {source!r}; expected a method, a folder or a file, or several joined by +")
     if len(parts) == 1:
         return open_teacher(parts[0], split, scale=scale, folds=folds)
-    if folds and not any(part in WEIGHTS for part in parts):
-        raise ConfigError(f"folds is {folds} and of {source!r} none counts ({', '.join(WEIGHTS)}); expected folds 0")
-    opened = (open_teacher(part, split, scale=scale, folds=folds if part in WEIGHTS else 0) for part in parts)
-    return TeacherMixture(tuple(opened))
+    each = zip(parts, folds_of(parts, folds), strict=True)
+    return TeacherMixture(tuple(open_teacher(part, split, scale=scale, folds=number) for part, number in each))
+
+
+def folds_of(teachers: Sequence[Any], folds: int) -> list[int]:
+    """How many folds each teacher is cross-fitted in.
+
+    Of several only those that count (popularity, transitions) are: counting takes seconds, and counts are what knows by
+    heart whom it has seen.
+
+    Args:
+        teachers: methods; of several, folders and scorers too, which are never cross-fitted.
+        folds: as for `open_teacher`.
+
+    Raises:
+        ConfigError: several are to be cross-fitted and none of them counts.
+    """
+    if len(teachers) == 1:
+        return [folds]
+    if folds and not any(teacher in WEIGHTS for teacher in teachers):
+        names = ", ".join(map(str, teachers))
+        raise ConfigError(f"folds is {folds} and of {names} none counts ({', '.join(WEIGHTS)}); expected folds 0")
+    return [folds if teacher in WEIGHTS else 0 for teacher in teachers]
 
 
 def _parts(source: Any) -> list[Any]:

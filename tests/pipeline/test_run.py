@@ -118,6 +118,7 @@ def test_mistakes_are_named(content: dict, error: type[Exception], message: str)
         Recipe.from_dict(content)
 
 
+EARLIER = {"popularity": {}, "sasrec": {}, "wide": {"method": "sasrec"}}
 SCRATCH = {"method": "generative", "config": {"model": "qwen3-tiny"}}
 
 
@@ -129,6 +130,10 @@ SCRATCH = {"method": "generative", "config": {"model": "qwen3-tiny"}}
         ({**SCRATCH, "training": {"zzz": 1}}, "no training setting 'zzz'.* those of transformers.TrainingArguments"),
         ({**SCRATCH, "config": {"layers": 9}}, "'last': Config has no setting 'layers'"),
         ({**SCRATCH, "tca4rec": {"teacher": "popularity", "alpha": 2.0}}, "'last': alpha is 2.0"),
+        (
+            {**SCRATCH, "tca4rec": {"teacher": "wide+sasrec", "folds": 2}},
+            "'last': folds is 2 and of sasrec",
+        ),
         ({"method": "sasrec", "training": {"epoch": 3}}, "'last': Config has no setting 'epoch'"),
         ({"method": "transitions", "training": {"epochs": 0}}, "'last': epochs is 0"),
         ({"method": "popularity", "model": {"decay": 1}}, "'last': model 'popularity' has no settings, and decay"),
@@ -136,7 +141,7 @@ SCRATCH = {"method": "generative", "config": {"model": "qwen3-tiny"}}
 )
 def test_a_slip_in_the_last_row_is_said_before_the_first_is_trained(row: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
-        run_recipe(small("shop", recommenders={"popularity": {}, "last": row}), tmp_path / "out")
+        run_recipe(small("shop", recommenders={**EARLIER, "last": row}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -90,7 +90,7 @@ def test_in_an_evaluation_a_teacher_and_its_own_row_are_one_model(tmp_path: Path
     for label in ("transitions", "other", "pupil"):
         named[label].make(0)
     assert [found.stat().st_mtime_ns for found in tmp_path.rglob("transitions")] == [made_at]
-    taught = [read_json(found / "agentrec.json")["provenance"]["teacher"] for found in tmp_path.rglob("seed-0/*upil")]
+    taught = [read_json(found / "agentrec.json")["provenance"]["teacher"] for found in tmp_path.rglob("seed-0/pupil")]
     assert len(taught) == 1
     assert taught[0]["method"] == "transitions"
 
