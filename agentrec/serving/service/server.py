@@ -1,8 +1,8 @@
 """Runs the application until a signal, drains it, and says by the exit code how it ended.
 
-SIGTERM and SIGINT: `/ready` turns to 503, no connection is accepted any more, requests under way are answered, the
-engine is closed, exit code 0. A second signal ends at once. A lost engine ends the service with exit code 1, so that
-whoever watches the process starts another.
+SIGTERM and SIGINT: `/ready` turns to 503, no connection is accepted any more, requests under way are answered, those
+of clients that have connected but not asked yet among them, the engine is closed, exit code 0. A second signal ends at
+once. A lost engine ends the service with exit code 1, so that whoever watches the process starts another.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from agentrec.serving.service.service import Service
 from agentrec.serving.service.settings import KEY_VARIABLE, ServiceConfig
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ARRIVAL = 2.0  # seconds in which a client that connected before the signal may still send its request
 
 
 class Server(uvicorn.Server):
@@ -72,6 +73,20 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody, wait for those who have connected and not asked yet (uvicorn cuts them off), and end."""
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ARRIVAL
+        while self._awaits_requests() and loop.time() < until and not self.force_exit:
+            await asyncio.sleep(0.02)
+        await super().shutdown(sockets)
+
+    def _awaits_requests(self) -> bool:
+        """Whether a client has connected and asked nothing yet."""
+        return any(getattr(connection, "cycle", connection) is None for connection in self.server_state.connections)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain; at once with a second signal."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -172,6 +175,28 @@ def test_shutdown_answers_what_runs(breakable: Breakable, launch: Callable[..., 
     assert running.server.exit_code == 0
     with pytest.raises(httpx.ConnectError):
         post(running.url)
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_shutdown_hears_who_has_just_connected(
+    asks: bool, launch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentrec.serving.service.server.ARRIVAL", 20.0 if asks else 0.1)
+    running = launch()
+    address = urlsplit(running.url)
+    client = HTTPConnection(str(address.hostname), address.port, timeout=20)
+    client.connect()
+    wait_for(lambda: bool(running.server.server_state.connections))
+    listener = running.server.servers[0]
+    running.server.handle_exit(15, None)
+    wait_for(lambda: not listener.is_serving())
+    if asks:
+        client.request("POST", "/v1/recommendations", json.dumps(ASK), {"content-type": "application/json"})
+        assert client.getresponse().status == 200
+    running.thread.join(20)
+    assert not running.thread.is_alive()
+    assert running.server.exit_code == 0
+    client.close()
 
 
 def test_an_engine_that_does_not_answer_dies_for_all_at_once(breakable: Breakable) -> None:
