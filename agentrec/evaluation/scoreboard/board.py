@@ -16,6 +16,7 @@ from pathlib import Path
 from agentrec.core.errors import AgentrecError, ConfigError
 from agentrec.evaluation.scoreboard.claim import Claim
 from agentrec.evaluation.scoreboard.markers import replace_between, write_between_markers
+from agentrec.evaluation.scoreboard.recipe_rows import recipe_rows
 from agentrec.evaluation.scoreboard.record import RESULTS
 from agentrec.evaluation.scoreboard.systems import SYSTEMS, Entry, absent_files, read_systems
 from agentrec.evaluation.scoreboard.tables import claims_table, link, markdown_table, runs_list
@@ -141,7 +142,13 @@ def problems(root: Path) -> list[str]:
         board = Scoreboard.read(root)
     except AgentrecError as error:
         return [str(error)]
-    return [*absent_files(board.systems, root), *_unmeasured(board), *_absent_results(root), *_stale(board, root)]
+    return [
+        *absent_files(board.systems, root),
+        *_unmeasured(board),
+        *_absent_results(root),
+        *_changed_rows(board, root),
+        *_stale(board, root),
+    ]
 
 
 def rerun_lines(board: Scoreboard, only: str = "") -> Iterator[str]:
@@ -189,6 +196,17 @@ def _absent_results(root: Path) -> Iterator[str]:
         for name in sorted(set(re.findall(r"\(\S*?results/([^)\s]+\.json)\)", text))):
             if not (root / RESULTS / name).is_file():
                 yield f"{file} has a row for {RESULTS}/{name}, which does not exist; restore it: results stay"
+
+
+def _changed_rows(board: Scoreboard, root: Path) -> Iterator[str]:
+    for claim in board.claims:
+        now = recipe_rows(claim.command, root)
+        for row in sorted(now.keys() | claim.recipe_rows.keys()):
+            if now.get(row) != claim.recipe_rows.get(row):
+                yield (
+                    f"{RESULTS}/{claim.name}.json rests on the recommender {row!r} of a recipe, which has changed or "
+                    f"is gone; run and record it again, see `agentrec eval scoreboard --commands --only {claim.name}`"
+                )
 
 
 def _stale(board: Scoreboard, root: Path) -> Iterator[str]:

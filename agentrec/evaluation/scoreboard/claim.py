@@ -57,6 +57,7 @@ class Claim:
         against: label of the system that it is held against, or None.
         comparison: of the two, as the result has it.
         bar: that it is held against instead, or None.
+        recipe_rows: rows of recipes that the command names, as they stood, by `recipe_rows`.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Claim:
     against: str | None = None
     comparison: Comparison | None = None
     bar: Bar | None = None
+    recipe_rows: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (self.bar is None) == (self.against is None) or (self.against is None) != (self.comparison is None):

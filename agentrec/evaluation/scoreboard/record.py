@@ -12,6 +12,7 @@ from agentrec.core.errors import ConfigError
 from agentrec.core.files import read_json
 from agentrec.evaluation.result import COSTS, Comparison, Estimate, Result
 from agentrec.evaluation.scoreboard.claim import Claim, verdict_of
+from agentrec.evaluation.scoreboard.recipe_rows import recipe_rows
 from agentrec.evaluation.scoreboard.systems import SYSTEMS, Entry, read_systems
 from agentrec.evaluation.scoreboard.verdict import Bar
 
@@ -67,7 +68,8 @@ def record(folder: str | Path, wanted: Wanted, root: Path) -> Path:
         raise ConfigError(f"{SYSTEMS} has no system {wanted.system!r}; those that exist are {', '.join(systems)}")
     machine = read_json(folder / COSTS).get("machine", {})
     claim = claim_of(result, wanted, systems[wanted.system], where=folder.relative_to(root).as_posix(), machine=machine)
-    return claim.write(root / RESULTS)
+    rows = recipe_rows(wanted.command, root)
+    return dataclasses.replace(claim, recipe_rows=rows).write(root / RESULTS)
 
 
 def claim_of(result: Result, wanted: Wanted, entry: Entry, *, where: str, machine: dict[str, Any]) -> Claim:

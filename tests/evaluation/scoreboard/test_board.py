@@ -27,6 +27,7 @@ from agentrec.evaluation.scoreboard.board import (
     write_scoreboard,
 )
 from agentrec.evaluation.scoreboard.claim import Claim, check_command, verdict_of
+from agentrec.evaluation.scoreboard.recipe_rows import RECIPES
 from agentrec.evaluation.scoreboard.record import RESULTS, Wanted, claim_of, record
 from agentrec.evaluation.scoreboard.systems import Entry
 from agentrec.evaluation.scoreboard.verdict import Bar, verdict_at
@@ -370,6 +371,32 @@ def test_mistakes_in_the_list_of_systems_are_found(board, content, message):
     (board / "evals" / "systems.yaml").write_text(content)
     (found,) = problems(board)
     assert message in found
+
+
+def test_a_changed_or_lost_row_of_a_recipe_is_found(root):
+    recipe = root / RECIPES / "game.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("recommenders: {mine: {}, other: {}}")
+    folder = root / "runs" / "game"
+    played({"mine": 0.6, "other": 0.2}).save(folder)
+    path = record(folder, Wanted("mine", "score", f"{COMMAND} --recommender recipe:game:mine", against="other"), root)
+    record(folder, Wanted("other", "score", COMMAND, against="mine"), root)
+    write_scoreboard(root)
+    assert problems(root) == []
+
+    recipe.write_text("recommenders: {mine: {}, other: {training: {epochs: 2}}}")
+    assert problems(root) == []
+    recipe.write_text("recommenders: {mine: {training: {epochs: 2}}, other: {}}")
+    (problem,) = problems(root)
+    assert path.name in problem
+    assert "'game:mine' of a recipe, which has changed or is gone" in problem
+    recipe.unlink()
+    assert problems(root) == [problem]
+
+    recipe.write_text("recommenders: {mine: {}, other: {}}")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "recipe_rows": {}}))
+    assert problems(root) == [problem]
 
 
 def test_lost_markers_and_files_are_found(board):
