@@ -1,7 +1,10 @@
 """What every test may rely on: one thread, no network, no display, and the folder of real data where there is one."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,3 +42,18 @@ def data_folder() -> Path:
     if not DATA:
         pytest.skip("AGENTREC_DATA is not set; expected a folder of data sets")
     return Path(DATA)
+
+
+@pytest.fixture(scope="module")  # while Playwright runs, its thread has an event loop, so it must not outlive the file
+def browser() -> Iterator[Any]:
+    """A real Chromium that asks nobody for anything."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on PATH; expected one to look at pages")
+    playwright = pytest.importorskip("playwright.sync_api")
+    off = ("gpu", "quic", "background-networking", "component-update", "sync")
+    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in off)]
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=chromium, args=flags)
+        yield opened
+        opened.close()

@@ -15,6 +15,7 @@ import numpy as np
 from agentrec.core.files import array_hash
 from agentrec.core.rng import generator
 from agentrec.core.types import Catalogue, HeldOut, Histories, IntArray, Recommendations
+from agentrec.data.dataset import Dataset, Interactions
 
 
 @dataclass(frozen=True)
@@ -128,3 +129,18 @@ def tiny_world(*, num_cycles: int = 4, cycle_length: int = 6, num_users: int = 6
     ids = tuple(f"item-{item:02d}" for item in range(num_items))
     sequences = Histories.from_lists(walks, list(range(num_users)))
     return TinyWorld(Catalogue(ids, {"title": tuple(titles)}), sequences, next_item)
+
+
+def tiny_dataset() -> Dataset:
+    """The sequences of `tiny_world` as a data set of its own: users ``"u0"`` and on, orders 0 and on.
+
+    Example:
+        >>> tiny_dataset().user_ids[:2]
+        ['u0', 'u1']
+    """
+    world = tiny_world()
+    lengths = world.sequences.lengths
+    users = np.repeat(world.sequences.users, lengths)
+    order = np.concatenate([np.arange(length) for length in lengths])
+    rows = Interactions.sort(users, world.sequences.items, order)
+    return Dataset("tiny", [f"u{user}" for user in range(len(lengths))], world.catalogue, rows)

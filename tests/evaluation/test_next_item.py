@@ -3,12 +3,11 @@ import pandas as pd
 import pytest
 
 from agentrec.core.errors import AgentrecError, ConfigError, DataError, DataWarning, UnknownNameError
-from agentrec.data.dataset import Dataset, Interactions
 from agentrec.data.split import leave_one_out
 from agentrec.evaluation.merge import Resampling
 from agentrec.evaluation.run import Order, run_task
 from agentrec.models.transitions import Transitions
-from agentrec.testing.worlds import tiny_world
+from agentrec.testing.worlds import tiny_dataset
 
 FUNCTION = """
 import numpy as np
@@ -27,12 +26,7 @@ mine = Mine()
 
 @pytest.fixture(scope="module")
 def dataset():
-    world = tiny_world()
-    lengths = world.sequences.lengths
-    users = np.repeat(world.sequences.users, lengths)
-    order = np.concatenate([np.arange(length) for length in lengths])
-    rows = Interactions.sort(users, world.sequences.items, order)
-    return Dataset("tiny", [f"u{user}" for user in range(len(lengths))], world.catalogue, rows)
+    return tiny_dataset()
 
 
 @pytest.fixture(scope="module")

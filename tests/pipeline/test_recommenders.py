@@ -9,7 +9,7 @@ import pytest
 
 from agentrec.core.errors import AgentrecError, ArtefactError, ConfigError, DataError, UnknownNameError
 from agentrec.core.files import MANIFEST
-from agentrec.data.dataset import Dataset, Interactions
+from agentrec.data.dataset import Dataset
 from agentrec.data.shop import Shop, ShopConfig
 from agentrec.data.split import leave_one_out
 from agentrec.evaluation.adapters.endpoint import Endpoint
@@ -18,17 +18,12 @@ from agentrec.evaluation.ranking import evaluate
 from agentrec.models.popularity import Popularity
 from agentrec.models.transitions import Transitions
 from agentrec.pipeline.recommenders import labelled, named_recommenders
-from agentrec.testing.worlds import tiny_world
+from agentrec.testing.worlds import tiny_dataset
 
 
 @pytest.fixture(scope="module")
 def dataset():
-    world = tiny_world()
-    lengths = world.sequences.lengths
-    users = np.repeat(world.sequences.users, lengths)
-    order = np.concatenate([np.arange(length) for length in lengths])
-    rows = Interactions.sort(users, world.sequences.items, order)
-    return Dataset("tiny", [f"u{user}" for user in range(len(lengths))], world.catalogue, rows)
+    return tiny_dataset()
 
 
 @pytest.fixture(scope="module")

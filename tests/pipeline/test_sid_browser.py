@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,20 +18,6 @@ from agentrec.semantic_ids.vocabulary import SIDVocabulary
 
 KINDS = ("tape", "drill", "lamp", "nail", "glue", "hose")
 SIZES = [(390, 844), (1280, 800)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on PATH; expected one to look at reports")
-    playwright = pytest.importorskip("playwright.sync_api")
-    off = ("gpu", "quic", "background-networking", "component-update", "sync")
-    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in off)]
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(params=SIZES, ids=["phone", "desktop"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -78,33 +77,27 @@ def url():
     assert not thread.is_alive()
 
 
-def test_in_a_browser_a_person_plays_and_answers(url):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on PATH; expected one to look at the page")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1200, "height": 1400})
-        page.set_default_timeout(60_000)
-        page.goto(url)
-        page.get_by_role("tab", name="Inventory").click()
-        page.get_by_role("radio", name="adaptive").check()
-        page.get_by_role("button", name="Start the game").click()
-        page.get_by_text("adaptive advises").wait_for()
-        page.get_by_label("Order", exact=True).fill("60")
-        page.get_by_role("button", name="Place the order").click()
-        page.get_by_text("Last period:").wait_for()
-        page.get_by_text("Next orders for a shop").click()
-        page.locator("input[type=file]").set_input_files("shop.csv")
-        page.get_by_text("shop.csv").first.wait_for()
-        page.get_by_role("button", name="Propose orders").click()
-        page.locator("#orders").get_by_text("Orders proposed").wait_for()
-        assert page.locator("#orders b").count() == 0
-        page.get_by_label("Your answer").fill("7")
-        page.get_by_role("button", name="Answer").click()
-        page.locator("#orders").get_by_text("Orders placed").wait_for()
-        assert page.locator("#orders td.score").inner_text() == "7"
-        browser.close()
+def test_in_a_browser_a_person_plays_and_answers(url, browser):
+    page = browser.new_page(viewport={"width": 1200, "height": 1400})
+    page.set_default_timeout(60_000)
+    page.goto(url)
+    page.get_by_role("tab", name="Inventory").click()
+    page.get_by_role("radio", name="adaptive").check()
+    page.get_by_role("button", name="Start the game").click()
+    page.get_by_text("adaptive advises").wait_for()
+    page.get_by_label("Order", exact=True).fill("60")
+    page.get_by_role("button", name="Place the order").click()
+    page.get_by_text("Last period:").wait_for()
+    page.get_by_text("Next orders for a shop").click()
+    page.locator("input[type=file]").set_input_files("shop.csv")
+    page.get_by_text("shop.csv").first.wait_for()
+    page.get_by_role("button", name="Propose orders").click()
+    page.locator("#orders").get_by_text("Orders proposed").wait_for()
+    assert page.locator("#orders b").count() == 0
+    page.get_by_label("Your answer").fill("7")
+    page.get_by_role("button", name="Answer").click()
+    page.locator("#orders").get_by_text("Orders placed").wait_for()
+    assert page.locator("#orders td.score").inner_text() == "7"
+    page.close()
     lines = read_lines(inventory.LOG)
     assert [(line["period"], line["order"], line["advice"]) for line in lines] == [(0, 60, "adaptive")]

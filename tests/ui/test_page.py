@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -60,20 +59,6 @@ def url() -> Iterator[str]:
     assert not thread.is_alive()
     assert time.monotonic() - began < 10, "the page's streams kept the service from ending"
     assert server.exit_code == 0
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on PATH; expected one to look at the page")
-    playwright = pytest.importorskip("playwright.sync_api")
-    off = ("gpu", "quic", "background-networking", "component-update", "sync")
-    flags = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in off)]
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

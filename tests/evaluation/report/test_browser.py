@@ -1,35 +1,11 @@
 """The report in a real browser: it fits a phone, its filter works, and nothing is refused or goes wrong."""
 
-import shutil
-
 import pytest
 
 from agentrec.evaluation.ranking import evaluate
 from agentrec.evaluation.report import to_html
 from agentrec.models.popularity import Popularity
 from agentrec.testing.worlds import tiny_world
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on PATH; expected one to look at reports")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
