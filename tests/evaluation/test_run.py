@@ -123,7 +123,7 @@ class Bench:
         return lines
 
     def wait_for_lines(self, number):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while len(self.log.read_text().splitlines()) < number:
             assert time.monotonic() < end, "the process made nothing"
             time.sleep(0.02)

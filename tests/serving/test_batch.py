@@ -119,7 +119,7 @@ def command(model: Path, out: Path, *more: str) -> subprocess.Popen[str]:
 def test_two_processes_share_a_folder_and_a_killed_one_goes_on(model: Path, tmp_path: Path) -> None:
     out, size = tmp_path / "lists", ("--shard-size", "4")
     first, second = (command(model, out, *size, "--shard", f"{number}/2", "--json") for number in (0, 1))
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while not list(out.glob("parts/part-*[02468]-of-*.parquet")):
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -66,7 +66,7 @@ def url():
     server = uvicorn.Server(uvicorn.Config(page_app("http://127.0.0.1:9"), host="127.0.0.1", **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 120
+    until = time.monotonic() + 180
     while not server.started:
         assert thread.is_alive()
         assert time.monotonic() < until

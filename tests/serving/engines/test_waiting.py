@@ -15,7 +15,7 @@ def settled_elsewhere(awaited: Awaited, *results: Any) -> None:
     """Settle from another thread, one result after the other."""
     thread = threading.Thread(target=lambda: [awaited.settle(result) for result in results])
     thread.start()
-    thread.join(20)
+    thread.join(60)
 
 
 def test_the_first_answer_counts_whatever_comes_after_it() -> None:

@@ -41,7 +41,7 @@ class Running:
 
     def stop(self) -> None:
         self.server.should_exit = True
-        self.thread.join(20)
+        self.thread.join(60)
         assert not self.thread.is_alive()
 
 
@@ -50,7 +50,7 @@ def start(app: FastAPI, config: ServiceConfig | None = None) -> Running:
     server = server_of(app, config or ServiceConfig(port=0), said.append, log_level="error")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while not said:
         assert thread.is_alive(), "the server ended before it listened"
         assert time.monotonic() < until

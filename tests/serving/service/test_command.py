@@ -71,7 +71,7 @@ def half_asked(url: str, body: dict[str, Any]) -> Iterator[Callable[[], bytes]]:
 
 def await_refusal(url: str) -> None:
     """Until nobody new is let in."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     with suppress(ConnectionError):
         while time.monotonic() < until:
             socket.create_connection(("127.0.0.1", httpx.URL(url).port or 0), timeout=30).close()

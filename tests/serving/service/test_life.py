@@ -55,7 +55,7 @@ def post(url: str) -> httpx.Response:
     return httpx.post(f"{url}/v1/recommendations", json=ASK, timeout=30, trust_env=False)
 
 
-def wait_for(true: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(true: Callable[[], bool], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
@@ -99,7 +99,7 @@ def test_an_engine_that_dies_while_nobody_asks_is_noticed(breakable: Breakable, 
     breakable.crash = True
     with pytest.raises(EngineDeadError):  # not through the service, which so learns nothing
         ask_directly(engines[0])
-    thread.join(10)
+    thread.join(60)
     wait_for(lambda: running.app.state.service.supervisor.restarted == 1)
     assert len(engines) == 2
     assert post(running.url).status_code == 200
@@ -125,7 +125,7 @@ def test_an_engine_that_cannot_be_replaced_ends_the_service(breakable: Breakable
     running = launch(ServiceConfig(port=0, restarts=1), build=build)
     breakable.crash = True
     assert post(running.url).status_code == 503
-    running.thread.join(20)
+    running.thread.join(60)
     assert not running.thread.is_alive()
     assert running.server.exit_code == 1
     assert running.app.state.service.supervisor.state == "closed"
@@ -169,8 +169,8 @@ def test_shutdown_answers_what_runs(breakable: Breakable, launch: Callable[..., 
     wait_for(lambda: running.app.state.service.gate.inside == 6)
     running.server.handle_exit(15, None)
     for thread in asking:
-        thread.join(20)
-    running.thread.join(20)
+        thread.join(60)
+    running.thread.join(60)
     assert answers == [200] * 6
     assert running.server.exit_code == 0
     with pytest.raises(httpx.ConnectError):
@@ -184,7 +184,7 @@ def test_shutdown_hears_who_has_just_connected(
     monkeypatch.setattr("agentrec.serving.service.server.ARRIVAL", 20.0 if asks else 0.1)
     running = launch()
     address = urlsplit(running.url)
-    client = HTTPConnection(str(address.hostname), address.port, timeout=20)
+    client = HTTPConnection(str(address.hostname), address.port, timeout=60)
     client.connect()
     wait_for(lambda: bool(running.server.server_state.connections))
     listener = running.server.servers[0]
@@ -193,7 +193,7 @@ def test_shutdown_hears_who_has_just_connected(
     if asks:
         client.request("POST", "/v1/recommendations", json.dumps(ASK), {"content-type": "application/json"})
         assert client.getresponse().status == 200
-    running.thread.join(20)
+    running.thread.join(60)
     assert not running.thread.is_alive()
     assert running.server.exit_code == 0
     client.close()
@@ -234,7 +234,7 @@ def test_a_signal_while_the_engine_starts_ends_the_service(
     config = ServiceConfig(port=0)
     began = time.monotonic()
     assert run(build_app(shelf, lambda: Endless(recommender), config), config) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 40
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -71,7 +71,7 @@ def under_way(model: Slow, url: str, then: Callable[[], httpx.Response]) -> tupl
     assert model.began.wait(20)
     done = then()
     model.go_on.set()
-    asking.join(20)
+    asking.join(60)
     return answers[0], done
 
 
