@@ -119,4 +119,6 @@ def test_a_typed_history_under_a_set(page: Any) -> None:
 def test_a_refusal_is_shown_in_words(page: Any) -> None:
     page.get_by_label("User id").fill("nobody")
     page.get_by_role("button", name="Recommend").click()
-    page.get_by_text("user 'nobody' is not in the data set").wait_for(timeout=60_000)
+    refusal = page.get_by_text("user 'nobody' is not in the data set")
+    refusal.wait_for(timeout=60_000)
+    assert refusal.is_visible()
