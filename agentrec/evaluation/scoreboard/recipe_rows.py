@@ -9,8 +9,9 @@ from typing import Any
 
 from agentrec.core.config import read_yaml
 from agentrec.core.files import json_hash
+from agentrec.core.resources import CHECKOUT
 
-RECIPES = "scripts/recipes"
+RECIPES = CHECKOUT["recipes"]
 NAMED = re.compile(r"(?<![\w./:-])(?:recipe:)?([\w-]+):([\w-]+)(?![\w./:-])")  # not https://, not python:module:name
 
 
@@ -29,9 +30,9 @@ def recipe_rows(command: str, root: Path) -> dict[str, str]:
     found = {}
     for name, label in NAMED.findall(command):
         file = root / RECIPES / f"{name}.yaml"
-        rows = read_yaml(file).get("recommenders", {}) if file.is_file() else {}
-        if label in rows:
-            found[f"{name}:{label}"] = json_hash(_shapes(read_yaml(file), rows[label] or {}))
+        recipe = read_yaml(file) if file.is_file() else {}
+        if label in recipe.get("recommenders", {}):
+            found[f"{name}:{label}"] = json_hash(_shapes(recipe, recipe["recommenders"][label] or {}))
     return found
 
 
